@@ -1,0 +1,9 @@
+"""From a file to chunks in the index.
+
+What flows through, in order: `drop_folder` or an upload → `intake` (blob, version, task) → `dispatcher` → queue →
+`parse_stage` (sandboxed child → `Element`s → `chunking` → chunk file) → queue → `embed_stage` (vectors) →
+`publication` (upsert, count, probe, switch). Beside it `erasing` and `repainting` keep the index to the catalogue,
+and the `janitor` looks for what slipped.
+
+Engines enter by one door each: PDFium by `pdfium_parser`, unstructured by `unstructured_parser`.
+"""
