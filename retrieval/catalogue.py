@@ -1,0 +1,319 @@
+"""Catalogue: the one that decides. What it says is so; what the index says is only fast.
+
+Words are those of `documents` and `tasks`. Promises, of every implementation:
+
+- each method is one transaction, durable when it returns; readers never see half of one;
+- every owed step is written in the transaction that makes it owed;
+- a claim is by compare-and-set; a commit under a claim that was lost changes nothing and says so;
+- what a principal may not see does not exist for it: such calls raise `NotFound`;
+- failures of the engine or the way to it raise `CatalogueUnavailable`, a full disk `StorageFull`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from retrieval.documents import (
+    Attributes,
+    Collection,
+    CollectionStatistics,
+    DeadLetter,
+    Document,
+    DocumentState,
+    LiveState,
+    Stage,
+    Submission,
+    TimelineEntry,
+)
+from retrieval.filters import Condition
+from retrieval.principal import Principal
+from retrieval.tasks import Claim, Failure, ParseOutcome, Switch, TaskPointer
+
+T = TypeVar("T")
+
+
+class Unset:
+    """The type of `UNSET`: a field that a PATCH does not name, where None is a value."""
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list: `next` is where the following one starts, None at the end."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+class Collections(Protocol):
+    def create(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        description: str | None = None,
+        default_readers: tuple[str, ...] | None = None,
+        metadata_schema: Mapping[str, Any] | None = None,
+    ) -> Collection:
+        """A new collection; `Conflict` while one of this name exists or is being deleted."""
+        ...
+
+    def by_name(self, tenant: str, name: str) -> Collection:
+        """Raises `NotFound`; a collection being deleted is not found."""
+        ...
+
+    def readable(self, principal: Principal, names: Sequence[str] | None = None) -> list[Collection]:
+        """All collections the principal may read, or the named ones; `NotFound` for a name that is not among them."""
+        ...
+
+    def page(self, principal: Principal, *, after: str | None, limit: int) -> Page[Collection]: ...
+
+    def update(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        description: str | Unset | None = UNSET,
+        default_readers: tuple[str, ...] | Unset | None = UNSET,
+        metadata_schema: Mapping[str, Any] | Unset | None = UNSET,
+    ) -> Collection: ...
+
+    def delete(self, tenant: str, name: str) -> Collection:
+        """Marks it: from now on it accepts nothing and is found by nobody. Its documents are taken in portions."""
+        ...
+
+    def take_deletions(self, *, limit: int) -> int:
+        """Starts the deletion of up to `limit` documents of collections being deleted, removes the emptied rows, and
+        says how many documents it took."""
+        ...
+
+    def statistics(self, collection: Collection) -> CollectionStatistics: ...
+
+
+class Documents(Protocol):
+    def accept(self, submissions: Sequence[Submission]) -> list[Document | Exception]:
+        """Writes versions and owes their parse, all in one transaction; one answer each, in order.
+
+        The same content again, while that is live or on its way, only applies the attributes. `NotFound` where the
+        collection is gone or being deleted, `Quarantined` where the same content is.
+        """
+        ...
+
+    def get(self, principal: Principal, document_id: str) -> Document: ...
+
+    def states(self, document_ids: Sequence[str]) -> dict[str, tuple[int, DocumentState]]:
+        """Version and state of those that exist: what waiters watch."""
+        ...
+
+    def page(
+        self,
+        principal: Principal,
+        *,
+        collection_id: str | None = None,
+        state: DocumentState | None = None,
+        external_id: str | None = None,
+        condition: Condition | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Document]: ...
+
+    def timelines(self, document_ids: Sequence[str]) -> dict[str, list[TimelineEntry]]: ...
+
+    def chunk_file(self, document: Document) -> str | None:
+        """The digest of the live version's chunk file; None while nothing is live."""
+        ...
+
+    def content_digest(self, document: Document) -> tuple[str, str | None]:
+        """The sha256 of the newest content, and the text itself where it lives inline."""
+        ...
+
+    def patch(self, principal: Principal, document_id: str, attributes: Attributes, *, readers_reset: bool) -> Document:
+        """Applies attributes at once and owes a repaint; a new title also owes a new version.
+
+        `readers_reset` puts the collection's default readers back.
+        """
+        ...
+
+    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document: ...
+
+    def delete(self, principal: Principal, document_id: str) -> Document: ...
+
+    def live_states(self, document_ids: Sequence[str]) -> dict[str, LiveState]:
+        """For the check behind every search; unknown ids are left out."""
+        ...
+
+
+class Tasks(Protocol):
+    def due(self, stages: Sequence[Stage], *, excluding: Sequence[int], limit: int) -> list[TaskPointer]:
+        """Owed tasks that nobody holds and whose time has come, interactive first, round-robin over tenants."""
+        ...
+
+    def claim(self, task_id: int, *, worker: str, lease_s: float) -> Claim | None:
+        """The task, if it is still owed and free; None otherwise (the message is done with)."""
+        ...
+
+    def heartbeat(self, worker: str, *, lease_s: float) -> None: ...
+
+    def parsed(self, claim: Claim, outcome: ParseOutcome) -> bool:
+        """Commits a parse and owes the embedding; False if the claim was lost or overtaken."""
+        ...
+
+    def switch(self, claim: Claim, *, rev: int, counts: Mapping[str, Any]) -> tuple[Switch, Document]:
+        """The commit that makes this attempt's points the live ones."""
+        ...
+
+    def done(self, claim: Claim, *, counts: Mapping[str, Any]) -> None:
+        """An erase or a repaint is done; a document being deleted whose erase this was is now deleted."""
+        ...
+
+    def blocking_leases(self, claim: Claim) -> bool:
+        """Whether a worker still holds an older version of this document."""
+        ...
+
+    def failed(self, claim: Claim, failure: Failure) -> None:
+        """Retries later, or parks as a dead letter."""
+        ...
+
+    def postpone(self, claim: Claim, *, delay_s: float) -> None:
+        """Gives the task back for later; counts for nothing."""
+        ...
+
+    def released(self, claim: Claim) -> None: ...
+
+    def killed_alone(self, claim: Claim, *, reason: str) -> None:
+        """The process that ran this task alone died of it."""
+        ...
+
+    def worker_died(self, worker: str) -> None:
+        """A worker's process died and its supervisor outlived it."""
+        ...
+
+    def predecessors_died(self) -> int:
+        """Every holder of every lease is known to be dead with its whole group: counts for nothing. How many held."""
+        ...
+
+    def open_count(self) -> int:
+        """Tasks not done: 0 is quiet."""
+        ...
+
+    def leased_attempts(self) -> set[int]: ...
+
+
+class DeadLetters(Protocol):
+    def page(
+        self, principal: Principal, *, collection_id: str | None, code: str | None, after: str | None, limit: int
+    ) -> Page[DeadLetter]: ...
+
+    def get(self, principal: Principal, letter_id: str) -> DeadLetter: ...
+
+    def redrive(self, principal: Principal, letter_id: str) -> Document:
+        """The version starts again; `Conflict` when it is no longer the newest."""
+        ...
+
+    def drop(self, principal: Principal, letter_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DropFile:
+    """What the watcher remembers of a file: enough never to submit it unchanged twice.
+
+    `path` is relative to the drop folder. `missing_since` is set while the file is gone and its grace time runs;
+    `sidecar` is the digest of its metadata file, "" without one.
+    """
+
+    path: str
+    collection: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    sidecar: str
+    document_id: str
+    missing_since: float | None = None
+    held: bool = False
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropReport:
+    """What the last scan saw."""
+
+    last_scan: float | None = None
+    held: Sequence[DropFile] = field(default_factory=tuple)
+    refused: Sequence[DropFile] = field(default_factory=tuple)
+    ignored: Sequence[str] = field(default_factory=tuple)
+
+
+class DropFiles(Protocol):
+    def all(self) -> dict[str, DropFile]: ...
+
+    def remember(self, files: Sequence[DropFile]) -> None: ...
+
+    def forget(self, paths: Sequence[str]) -> None: ...
+
+    def scanned(self, at: float) -> None: ...
+
+    def report(self) -> DropReport: ...
+
+    def decide_held(self, *, delete: bool) -> int:
+        """Confirms (the files' documents will be deleted) or discards (they stay, and the files are forgotten)."""
+        ...
+
+
+class Leases(Protocol):
+    def hold(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Takes or renews a named lease; False while somebody else holds it."""
+        ...
+
+    def release(self, name: str, *, holder: str) -> None: ...
+
+
+class BlobRecords(Protocol):
+    def touch(self, tenant: str, digest: str) -> None:
+        """Said before a blob is put, so that the janitor does not sweep it before it is referenced."""
+        ...
+
+    def sweep(self, remove: Callable[[str, str], None], *, untouched_since: float, limit: int) -> int:
+        """Removes blobs that no version needs and nobody touched since: `remove(tenant, digest)` deletes the bytes
+        while nobody can touch them. How many."""
+        ...
+
+
+class Catalogue(Protocol):
+    @property
+    def collections(self) -> Collections: ...
+
+    @property
+    def documents(self) -> Documents: ...
+
+    @property
+    def tasks(self) -> Tasks: ...
+
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+
+    @property
+    def drop_files(self) -> DropFiles: ...
+
+    @property
+    def leases(self) -> Leases: ...
+
+    @property
+    def blobs(self) -> BlobRecords: ...
+
+    def changes(self) -> int:
+        """A number that moves when another connection may have committed: cheap to ask, for waiters."""
+        ...
+
+    def bind_spec(self, spec: Mapping[str, Any]) -> None:
+        """Remembers the embedding spec this install is built on; `Conflict` with the remedy for another one."""
+        ...
+
+    def healthy(self) -> None:
+        """Raises `CatalogueUnavailable`."""
+        ...
+
+    def close(self) -> None: ...

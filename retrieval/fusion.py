@@ -1,0 +1,47 @@
+"""Fusing arms: one ranking out of several, with the parts of each score.
+
+Convex combination of min-max normalised scores, half and half: on the three collections measured (cranfield, medline,
+cisi) it is as good as reciprocal rank fusion or better, and unlike ranks it keeps how much better a hit is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from retrieval.index import Candidate
+
+DENSE_WEIGHT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A candidate with its final score in [0, 1] and the raw score of each arm that found it."""
+
+    candidate: Candidate
+    score: float
+    parts: Mapping[str, float]
+
+
+def fuse(arms: Mapping[str, Sequence[Candidate]], weights: Mapping[str, float]) -> list[Fused]:
+    """All candidates, best first; ties by point id, so that equal queries give equal replies."""
+    found: dict[str, Candidate] = {}
+    scores: dict[str, float] = {}
+    parts: dict[str, dict[str, float]] = {}
+    total = sum(weights[name] for name in arms)
+    for name, candidates in arms.items():
+        for candidate, normalised in zip(candidates, _normalised(candidates), strict=True):
+            found.setdefault(candidate.point_id, candidate)
+            scores[candidate.point_id] = scores.get(candidate.point_id, 0.0) + weights[name] / total * normalised
+            parts.setdefault(candidate.point_id, {})[name] = candidate.score
+    ordered = sorted(found, key=lambda key: (-scores[key], key))
+    return [Fused(found[key], scores[key], parts[key]) for key in ordered]
+
+
+def _normalised(candidates: Sequence[Candidate]) -> list[float]:
+    """Scores mapped to [0, 1] by the arm's own range; a single candidate, or equal ones, get 1."""
+    if not candidates:
+        return []
+    low = min(candidate.score for candidate in candidates)
+    span = max(candidate.score for candidate in candidates) - low
+    return [(candidate.score - low) / span if span > 0 else 1.0 for candidate in candidates]

@@ -1,0 +1,173 @@
+"""Collections in SQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from retrieval.catalogue import UNSET, Page, Unset
+from retrieval.documents import Collection, CollectionStatistics, DocumentState
+from retrieval.errors import Conflict, NotFound
+from retrieval.principal import Principal
+from retrieval.sql_catalogue import ledger
+from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.rows import as_collection
+from retrieval.sql_catalogue.tables import collections, documents
+
+
+class SqlCollections:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        description: str | None = None,
+        default_readers: tuple[str, ...] | None = None,
+        metadata_schema: Mapping[str, Any] | None = None,
+    ) -> Collection:
+        row = {
+            "id": str(uuid4()),
+            "tenant": tenant,
+            "name": name,
+            "description": description,
+            "default_readers": None if default_readers is None else list(default_readers),
+            "metadata_schema": metadata_schema,
+            "deleting": False,
+            "created_at": time.time(),
+        }
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(collections).values(**row))
+        except IntegrityError as error:
+            raise Conflict(
+                f"A collection {name} exists, or is still being deleted; its name is free when its documents are gone."
+            ) from error
+        return self._one(tenant, name)
+
+    def by_name(self, tenant: str, name: str) -> Collection:
+        found = self._one(tenant, name)
+        if found.deleting:
+            raise NotFound(f"There is no collection {name}.")
+        return found
+
+    def _one(self, tenant: str, name: str) -> Collection:
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(collections).where(collections.c.tenant == tenant, collections.c.name == name)
+            ).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no collection {name}.")
+        return as_collection(row)
+
+    def readable(self, principal: Principal, names: Sequence[str] | None = None) -> list[Collection]:
+        query = select(collections).where(collections.c.tenant == principal.tenant, collections.c.deleting.is_(False))
+        if principal.collections is not None:
+            query = query.where(collections.c.id.in_(principal.collections))
+        if names is not None:
+            query = query.where(collections.c.name.in_(names))
+        with self._database.read() as connection:
+            found = [as_collection(row) for row in connection.execute(query.order_by(collections.c.name))]
+        missing = set(names or ()) - {collection.name for collection in found}
+        if missing:
+            raise NotFound(f"There is no collection {min(missing)}.")
+        return found
+
+    def page(self, principal: Principal, *, after: str | None, limit: int) -> Page[Collection]:
+        query = select(collections).where(collections.c.tenant == principal.tenant, collections.c.deleting.is_(False))
+        if principal.collections is not None:
+            query = query.where(collections.c.id.in_(principal.collections))
+        if after is not None:
+            query = query.where(collections.c.name > after)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(collections.c.name).limit(limit + 1)).all()
+        items = [as_collection(row) for row in rows[:limit]]
+        return Page(items, items[-1].name if len(rows) > limit else None)
+
+    def update(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        description: str | Unset | None = UNSET,
+        default_readers: tuple[str, ...] | Unset | None = UNSET,
+        metadata_schema: Mapping[str, Any] | Unset | None = UNSET,
+    ) -> Collection:
+        given = {"description": description, "default_readers": default_readers, "metadata_schema": metadata_schema}
+        values = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in given.items()
+            if not isinstance(value, Unset)
+        }
+        found = self.by_name(tenant, name)
+        if values:
+            with self._database.write() as connection:
+                connection.execute(update(collections).where(collections.c.id == found.id).values(**values))
+        return self.by_name(tenant, name)
+
+    def delete(self, tenant: str, name: str) -> Collection:
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(collections)
+                .where(collections.c.tenant == tenant, collections.c.name == name, collections.c.deleting.is_(False))
+                .values(deleting=True)
+            )
+        if not changed.rowcount:
+            raise NotFound(f"There is no collection {name}.")
+        return self._one(tenant, name)
+
+    def take_deletions(self, *, limit: int) -> int:
+        with self._database.write() as connection:
+            doomed = connection.execute(select(collections).where(collections.c.deleting.is_(True))).all()
+            taken = 0
+            for collection in doomed:
+                taken += self._take(connection, collection, limit=limit - taken)
+            return taken
+
+    def _take(self, connection: Connection, collection: Row[Any], *, limit: int) -> int:
+        here = documents.c.collection_id == collection.id
+        rows = connection.execute(
+            select(documents)
+            .where(here, documents.c.state.not_in([DocumentState.DELETING.value, DocumentState.DELETED.value]))
+            .limit(limit)
+        ).all()
+        now = time.time()
+        for row in rows:
+            ledger.bury(connection, dict(row._mapping), now=now)
+        remaining = connection.execute(
+            select(func.count()).select_from(documents).where(here, documents.c.state != DocumentState.DELETED.value)
+        ).scalar_one()
+        if not remaining:
+            connection.execute(delete(collections).where(collections.c.id == collection.id))
+        return len(rows)
+
+    def statistics(self, collection: Collection) -> CollectionStatistics:
+        live = documents.c.live_version.is_not(None)
+        query = (
+            select(
+                documents.c.state,
+                func.count().label("documents"),
+                func.count().filter(live).label("live"),
+                func.coalesce(func.sum(documents.c.chunks).filter(live), 0).label("chunks"),
+                func.coalesce(func.sum(documents.c.bytes).filter(live), 0).label("bytes"),
+            )
+            .where(documents.c.collection_id == collection.id)
+            .group_by(documents.c.state)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        by_state = {row.state: row.documents for row in rows}
+        return CollectionStatistics(
+            total=sum(by_state.values()) - by_state.get(DocumentState.DELETED.value, 0),
+            live=sum(row.live for row in rows),
+            by_state=by_state,
+            chunks=int(sum(row.chunks for row in rows)),
+            bytes=int(sum(row.bytes for row in rows)),
+        )

@@ -1,0 +1,85 @@
+"""What the watcher remembers of the drop folder, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+
+from retrieval.catalogue import DropFile, DropReport
+from retrieval.documents import DocumentState
+from retrieval.sql_catalogue import ledger
+from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.tables import documents, drop_files, facts
+
+_LAST_SCAN = "drop_folder.last_scan"
+
+
+class SqlDropFiles:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> dict[str, DropFile]:
+        with self._database.read() as connection:
+            return {row.path: _as_file(row) for row in connection.execute(select(drop_files))}
+
+    def remember(self, files: Sequence[DropFile]) -> None:
+        if not files:
+            return
+        with self._database.write() as connection:
+            statement = ledger.upsert(connection, drop_files)
+            columns = [column.name for column in drop_files.c if column.name != "path"]
+            statement = statement.on_conflict_do_update(
+                index_elements=["path"], set_={name: statement.excluded[name] for name in columns}
+            )
+            connection.execute(statement, [asdict(file) for file in files])
+
+    def forget(self, paths: Sequence[str]) -> None:
+        with self._database.write() as connection:
+            for start in range(0, len(paths), 500):
+                connection.execute(delete(drop_files).where(drop_files.c.path.in_(paths[start : start + 500])))
+
+    def scanned(self, at: float) -> None:
+        with self._database.write() as connection:
+            statement = ledger.upsert(connection, facts).values(name=_LAST_SCAN, value=at)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["name"], set_={"value": statement.excluded.value})
+            )
+
+    def report(self) -> DropReport:
+        gone = documents.c.state.in_([DocumentState.DELETING.value, DocumentState.DELETED.value])
+        ignored = (
+            select(drop_files.c.path)
+            .join(documents, drop_files.c.document_id == documents.c.id)
+            .where(gone, drop_files.c.missing_since.is_(None))
+            .order_by(drop_files.c.path)
+        )
+        with self._database.read() as connection:
+            last_scan = connection.execute(select(facts.c.value).where(facts.c.name == _LAST_SCAN)).scalar_one_or_none()
+            held = connection.execute(select(drop_files).where(drop_files.c.held).order_by(drop_files.c.path)).all()
+            refused = connection.execute(
+                select(drop_files).where(drop_files.c.refused.is_not(None)).order_by(drop_files.c.path)
+            ).all()
+            return DropReport(
+                last_scan=last_scan,
+                held=[_as_file(row) for row in held],
+                refused=[_as_file(row) for row in refused],
+                ignored=[row.path for row in connection.execute(ignored)],
+            )
+
+    def decide_held(self, *, delete: bool) -> int:
+        """Confirmed files stay missing but are no longer held: the watcher deletes them on its next scan."""
+        with self._database.write() as connection:
+            if delete:
+                changed = connection.execute(
+                    update(drop_files).where(drop_files.c.held).values(held=False, missing_since=0.0)
+                )
+                return int(changed.rowcount)
+            removed = connection.execute(drop_files.delete().where(drop_files.c.held))
+            return int(removed.rowcount)
+
+
+def _as_file(row: Row[Any]) -> DropFile:
+    return DropFile(**row._mapping)
