@@ -98,3 +98,7 @@ class Parser(Protocol):
 
 class ParserKilled(Exception):
     """The process that parsed this document died of it (a signal nobody sent on purpose)."""
+
+
+class ParserFailed(Exception):
+    """A bug in a parser: it raised what it never promised. Carries the traceback's text."""

@@ -29,7 +29,7 @@ from retrieval.documents import (
 )
 from retrieval.filters import Condition
 from retrieval.principal import Principal
-from retrieval.tasks import Claim, Failure, ParseOutcome, Switch, TaskPointer
+from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, TaskPointer
 
 T = TypeVar("T")
 
@@ -201,6 +201,17 @@ class Tasks(Protocol):
         ...
 
     def leased_attempts(self) -> set[int]: ...
+
+    def live_attempts(self, *, after: str | None, limit: int) -> Page[LiveAttempt]:
+        """Every document that is live, in order of id: what the index must hold."""
+        ...
+
+    def owe_embedding(self, document_id: str, *, attempt: int) -> bool:
+        """Owes the live version's embedding again; False if that attempt is not the live one any more, or if a newer
+        version is on its way and will replace it."""
+        ...
+
+    def owe_repaint(self, document_id: str) -> bool: ...
 
 
 class DeadLetters(Protocol):

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from qdrant_edge import Bm25, Bm25Config, TokenizerType
+from qdrant_edge import SparseVector as EdgeSparseVector
 
 from retrieval.chunks import SparseVector
-
-# Said in full, because stored vectors and queries must be made alike for as long as the index lives. k, b and the
-# average length are the encoder's defaults; 256 words is what a passage of the default size is near to. Accents stay.
-_CONFIG: Final = {
-    "k": 1.2,
-    "b": 0.75,
-    "avg_len": 256.0,
-    "tokenizer": TokenizerType.Word,
-    "language": "english",
-    "lowercase": True,
-    "ascii_folding": False,
-}
 
 
 class Bm25Encoder:
     """Text to term ids and weights. Empty for a text of stop words alone. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._bm25 = Bm25(Bm25Config(**_CONFIG))
+        # Said in full, because stored vectors and queries must be made alike for as long as the index lives. k, b and
+        # the average length are the encoder's defaults; a passage of the default size is near to it. Accents stay.
+        config = Bm25Config(
+            k=1.2,
+            b=0.75,
+            avg_len=256.0,
+            tokenizer=TokenizerType.Word,
+            language="english",
+            lowercase=True,
+            ascii_folding=False,
+        )
+        self._bm25 = Bm25(config)
 
     def passage(self, text: str) -> SparseVector:
         """Term frequencies, saturated and normalised by length; IDF is the index's part."""
@@ -41,5 +39,5 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _vector(made: object) -> SparseVector:
-    return SparseVector(tuple(made.indices), tuple(made.values))  # type: ignore[attr-defined]
+def _vector(made: EdgeSparseVector) -> SparseVector:
+    return SparseVector(tuple(made.indices), tuple(made.values))

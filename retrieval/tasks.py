@@ -79,3 +79,14 @@ class Switch(StrEnum):
     ATTRIBUTES_MOVED = "attributes_moved"  # repaint and try again
     OVERTAKEN = "overtaken"  # a newer version or a delete: this attempt's points are owed an erase
     LOST = "lost"  # somebody else holds the task: likewise
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAttempt:
+    """What the index must hold of one document: exactly `chunks` points of this attempt, of revision `rev`."""
+
+    tenant: str
+    document_id: str
+    attempt: int
+    chunks: int
+    rev: int

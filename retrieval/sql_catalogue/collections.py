@@ -124,6 +124,9 @@ class SqlCollections:
         return self._one(tenant, name)
 
     def take_deletions(self, *, limit: int) -> int:
+        with self._database.read() as connection:
+            if not connection.execute(select(collections.c.id).where(collections.c.deleting.is_(True)).limit(1)).all():
+                return 0
         with self._database.write() as connection:
             doomed = connection.execute(select(collections).where(collections.c.deleting.is_(True))).all()
             taken = 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
+from retrieval.catalogue import Page
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.acceptance import encoded_fields
@@ -15,7 +16,7 @@ from retrieval.sql_catalogue.database import Database
 from retrieval.sql_catalogue.ledger import RetryPolicy
 from retrieval.sql_catalogue.rows import as_content, as_document, select_documents
 from retrieval.sql_catalogue.tables import attempts, documents, leases, tasks, versions
-from retrieval.tasks import Claim, Failure, ParseOutcome, Switch, TaskPointer
+from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, TaskPointer
 
 _GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
 _WORKING = {Stage.PARSE: DocumentState.PARSING, Stage.EMBED: DocumentState.EMBEDDING}
@@ -66,6 +67,31 @@ class SqlTasks:
         query = select(tasks.c.attempt).where(tasks.c.done_at.is_(None), tasks.c.worker.is_not(None))
         with self._database.read() as connection:
             return {row.attempt for row in connection.execute(query)}
+
+    def live_attempts(self, *, after: str | None, limit: int) -> Page[LiveAttempt]:
+        query = select(documents).where(documents.c.live_attempt.is_not(None)).order_by(documents.c.id).limit(limit + 1)
+        if after is not None:
+            query = query.where(documents.c.id > after)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        items = [LiveAttempt(row.tenant, row.id, row.live_attempt, row.chunks or 0, row.rev) for row in rows[:limit]]
+        return Page(items, items[-1].document_id if len(rows) > limit else None)
+
+    def owe_embedding(self, document_id: str, *, attempt: int) -> bool:
+        with self._database.write() as connection:
+            row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
+            if row is None or row.live_attempt != attempt or row.live_version != row.version:
+                return False
+            ledger.owe(connection, ledger.task_row(dict(row._mapping), Stage.EMBED, now=time.time()))
+            return True
+
+    def owe_repaint(self, document_id: str) -> bool:
+        with self._database.write() as connection:
+            row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
+            if row is None or row.live_attempt is None:
+                return False
+            ledger.owe_repaint(connection, dict(row._mapping), now=time.time())
+            return True
 
     # --- claims ---
 

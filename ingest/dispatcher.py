@@ -1,0 +1,66 @@
+"""Dispatcher: publishes what is due, a bounded number at a time, fair between tenants and lanes.
+
+One of them works at a time (a lease); many may run.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from ingest.doorbell import Doorbell
+from ingest.leasing import NamedLease
+from ingest.task_queue import Queue
+from retrieval.catalogue import Catalogue
+from retrieval.documents import Stage
+from retrieval.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+# Documents of a deleted collection that are taken in one transaction: short enough to keep the write lock free.
+DELETION_PORTION = 100
+
+
+class Dispatcher:
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        queue: Queue,
+        doorbell: Doorbell,
+        lease: NamedLease,
+        stages: Sequence[Stage],
+        poll_s: float,
+    ) -> None:
+        self._catalogue = catalogue
+        self._queue = queue
+        self._doorbell = doorbell
+        self._lease = lease
+        self._stages = stages
+        self._poll_s = poll_s
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                busy = self._lease.held() and self.round()
+            except Unavailable as error:
+                log.warning("dispatcher: %s", error)
+                busy = False
+            if not busy:
+                self._doorbell.wait(self._poll_s)
+        self._lease.release()
+
+    def round(self) -> bool:
+        """Publishes what is due and fits; whether there may be more at once."""
+        taken = self._catalogue.collections.take_deletions(limit=DELETION_PORTION)
+        published = [self._publish(stage) for stage in self._stages]
+        return bool(taken) or any(published)
+
+    def _publish(self, stage: Stage) -> bool:
+        room = self._queue.room(stage)
+        if room <= 0:
+            return False
+        due = self._catalogue.tasks.due([stage], excluding=self._queue.outstanding(stage), limit=room)
+        self._queue.publish(due)
+        return bool(due)

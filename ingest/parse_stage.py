@@ -1,0 +1,81 @@
+"""Parse stage: a version's bytes become chunks, and the embedding is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from ingest import chunk_file
+from ingest.blobs import Blobs
+from ingest.chunk_file import ChunkFile
+from ingest.parsing import Defect, ParsedDocument, Parser
+from retrieval.catalogue import Catalogue
+from retrieval.chunks import Chunk
+from retrieval.errors import Unparseable
+from retrieval.tasks import Claim, ParseOutcome
+
+Chunker = Callable[[ParsedDocument, str, str], Sequence[Chunk]]
+"""(parsed document, document id, title) → chunks in order."""
+
+
+class ParseStage:
+    def __init__(self, *, catalogue: Catalogue, blobs: Blobs, parser: Parser, chunker: Chunker, scratch: Path) -> None:
+        self._catalogue = catalogue
+        self._blobs = blobs
+        self._parser = parser
+        self._chunker = chunker
+        self._scratch = scratch
+
+    def run(self, claim: Claim) -> None:
+        content, document = claim.content, claim.document
+        assert content is not None  # the version is the newest, so its row is there
+        with self._source(claim) as path:
+            parsed = self._parser.parse(path, media_type=content.media_type, name=content.name)
+        title = document.title if document.title_given or not parsed.title else parsed.title
+        chunks = self._chunker(parsed, document.id, title)
+        if not chunks:
+            raise Unparseable("no_text", "The document holds no text that could be searched.")
+        digest, data = chunk_file.pack(ChunkFile.of(parsed, chunks))
+        self._catalogue.blobs.touch(document.tenant, digest)
+        self._blobs.put_bytes(document.tenant, digest, data)
+        self._catalogue.tasks.parsed(claim, _outcome(parsed, chunks, digest))
+
+    @contextmanager
+    def _source(self, claim: Claim) -> Iterator[Path]:
+        """A file with the version's bytes for the parser to read."""
+        content = claim.content
+        assert content is not None
+        if content.inline_text is None:
+            with self._blobs.local(claim.document.tenant, content.sha256) as path:
+                yield path
+            return
+        with NamedTemporaryFile(dir=self._scratch, suffix=".inline") as file:
+            file.write(content.inline_text.encode("utf-8"))
+            file.flush()
+            yield Path(file.name)
+
+
+def _outcome(parsed: ParsedDocument, chunks: Sequence[Chunk], digest: str) -> ParseOutcome:
+    tokens = sum(chunk.tokens for chunk in chunks)
+    return ParseOutcome(
+        chunk_file=digest,
+        title=parsed.title,
+        language=parsed.language,
+        pages=parsed.pages,
+        chunks=len(chunks),
+        tokens=tokens,
+        code=parsed.defects[0].code if parsed.defects else None,
+        reason=_reason(parsed.defects),
+        counts={"pages": parsed.pages, "elements": len(parsed.elements), "chunks": len(chunks), "tokens": tokens},
+    )
+
+
+def _reason(defects: Sequence[Defect]) -> str | None:
+    """One sentence that names what is missing."""
+    if not defects:
+        return None
+    named = "; ".join(f"{defect.where}: {defect.why}" for defect in defects[:5])
+    more = f"; and {len(defects) - 5} more" if len(defects) > 5 else ""
+    return f"Not everything could be read: {named}{more}."

@@ -1,0 +1,170 @@
+"""A ParsedDocument as bytes and back, across the border to a process that may be hostile.
+
+msgpack and nothing that can carry code. `decode` believes nothing: every value is checked for its type and range, and
+how much memory the answer may cost is bounded before it is built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast, get_args
+
+import msgpack
+
+from ingest.parsing import Defect, Element, ElementKind, Line, ParsedDocument
+from retrieval.chunks import Box
+
+# List items in one message. An element costs about ten and a line seven, so this is over a million elements; and a
+# message of nothing but one-byte items cannot grow into more than about 1 GiB of Python objects.
+MAX_ITEMS = 2**24
+
+T = TypeVar("T")
+DefectCode = Literal["pages_failed", "parts_failed", "truncated"]
+
+
+class Malformed(ValueError):
+    """These bytes are not an encoded ParsedDocument."""
+
+
+class TooManyItems(ValueError):
+    """The document has more elements and lines than a message may carry."""
+
+
+def encode(document: ParsedDocument) -> bytes:
+    """Raises `TooManyItems` for a document that `decode` would not take back."""
+    elements = [_element_row(element) for element in document.elements]
+    if sum(_weight(row) for row in elements) > MAX_ITEMS - 2**16:
+        raise TooManyItems
+    defects = [[defect.code, defect.where, defect.why] for defect in document.defects]
+    row = [document.title, document.language, document.pages, defects, elements]
+    return cast(bytes, msgpack.packb(row, use_bin_type=True, unicode_errors="surrogatepass"))
+
+
+def decode(data: bytes | bytearray) -> ParsedDocument:
+    """Raises `Malformed` for anything that is not a whole, consistent document; never anything else."""
+    try:
+        row = msgpack.unpackb(
+            data,
+            list_hook=_budget(MAX_ITEMS),
+            unicode_errors="surrogatepass",
+            max_array_len=MAX_ITEMS,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+        return _document(row)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise Malformed(str(error)) from error
+
+
+def _weight(row: list[Any]) -> int:
+    return len(row) + sum(len(value) for value in row if isinstance(value, list)) + 7 * len(row[4])
+
+
+def _element_row(element: Element) -> list[Any]:
+    lines = [
+        [line.start, line.end, line.box.page, line.box.x0, line.box.y0, line.box.x1, line.box.y1]
+        for line in element.lines
+    ]
+    return [
+        element.kind.value,
+        element.text,
+        None if element.heading_path is None else list(element.heading_path),
+        element.level,
+        lines,
+        element.slide,
+        element.sheet,
+        None if element.row_numbers is None else list(element.row_numbers),
+        element.part,
+    ]
+
+
+def _budget(items: int) -> Callable[[list[Any]], list[Any]]:
+    """A hook that sees each list as it is finished and stops the decoder once they hold more than `items`."""
+    left = items
+
+    def spend(values: list[Any]) -> list[Any]:
+        nonlocal left
+        left -= len(values) + 1
+        if left < 0:
+            raise Malformed("too many items")
+        return values
+
+    return spend
+
+
+def _document(row: object) -> ParsedDocument:
+    title, language, pages, defects, elements = _list(row, 5)
+    return ParsedDocument(
+        elements=tuple(_element(value) for value in _list(elements)),
+        title=_optional(_text, title),
+        language=_optional(_text, language),
+        pages=_optional(_count, pages),
+        defects=tuple(_defect(value) for value in _list(defects)),
+    )
+
+
+def _element(row: object) -> Element:
+    kind, text, heading_path, level, lines, slide, sheet, row_numbers, part = _list(row, 9)
+    text = _text(text)
+    return Element(
+        kind=ElementKind(_text(kind)),
+        text=text,
+        heading_path=_optional(lambda value: tuple(_text(item) for item in _list(value)), heading_path),
+        level=_optional(_positive, level),
+        lines=tuple(_line(value, len(text)) for value in _list(lines)),
+        slide=_optional(_positive, slide),
+        sheet=_optional(_text, sheet),
+        row_numbers=_optional(lambda value: tuple(_positive(item) for item in _list(value)), row_numbers),
+        part=_optional(_text, part),
+    )
+
+
+def _line(row: object, length: int) -> Line:
+    start, end, page, *corners = _list(row, 7)
+    start, end = _count(start), _count(end)
+    if not start <= end <= length:
+        raise Malformed("a line outside its text")
+    x0, y0, x1, y1 = (_number(corner) for corner in corners)
+    return Line(start, end, Box(_positive(page), x0, y0, x1, y1))
+
+
+def _defect(row: object) -> Defect:
+    code, where, why = _list(row, 3)
+    if code not in get_args(DefectCode):
+        raise Malformed("an unknown defect")
+    return Defect(cast(DefectCode, code), _text(where), _text(why))
+
+
+def _optional(check: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else check(value)
+
+
+def _list(value: object, length: int | None = None) -> list[Any]:
+    if not isinstance(value, list) or (length is not None and len(value) != length):
+        raise Malformed("a list of the wrong shape")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Malformed("not a text")
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise Malformed("not a count")
+    return value
+
+
+def _positive(value: object) -> int:
+    if _count(value) < 1:
+        raise Malformed("numbers start at 1")
+    return cast(int, value)
+
+
+def _number(value: object) -> float:
+    if type(value) not in (int, float) or not math.isfinite(cast(float, value)):
+        raise Malformed("not a number")
+    return float(cast(float, value))

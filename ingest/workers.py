@@ -1,0 +1,175 @@
+"""Workers: take deliveries, claim their tasks, run the stage, record what came of it.
+
+A worker never decides whether a task is owed; the claim does. An outcome is recorded under the claim, and a failure
+is told apart by one fork: refused is parked, unavailable rests, anything else is a bug and tried a few times.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ingest.parsing import ParserFailed, ParserKilled
+from ingest.task_queue import Delivery, Queue
+from retrieval.catalogue import Catalogue
+from retrieval.documents import Stage
+from retrieval.errors import CatalogueUnavailable, Refused, Unavailable, Unparseable
+from retrieval.tasks import Claim, Failure
+
+log = logging.getLogger(__name__)
+
+TAKE_TIMEOUT_S = 0.5  # how long a worker waits for a delivery before it looks whether it shall stop
+
+
+class Solitude:
+    """Work that may kill its process runs alone in it, so that its death is nobody else's suspicion."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._shared = 0
+        self._alone = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._shared += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._shared -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._alone = True
+            self._changed.wait_for(lambda: not self._shared)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+class Settlement:
+    """Runs a step of a claim and records how it failed, if it did."""
+
+    def __init__(self, catalogue: Catalogue, *, rest_s: float) -> None:
+        self._catalogue = catalogue
+        self._rest_s = rest_s
+
+    def settle(self, claim: Claim, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except CatalogueUnavailable as error:
+            # Nothing can be recorded now; the lease runs out and the task is due again.
+            log.warning("task %s: %s", claim.task_id, error)
+        except Exception as error:
+            self._record(claim, error)
+
+    def _record(self, claim: Claim, error: Exception) -> None:
+        tasks = self._catalogue.tasks
+        log.info("document %s, %s: %s", claim.document.id, claim.stage, type(error).__name__)
+        match error:
+            case Unavailable():
+                tasks.postpone(claim, delay_s=self._rest_s)
+            case ParserKilled():
+                tasks.killed_alone(claim, reason=str(error))
+            case Unparseable():
+                tasks.failed(claim, Failure(error.reason_code, str(error), permanent=True))
+            case Refused():
+                tasks.failed(claim, Failure(error.code, str(error), permanent=True))
+            case _:
+                log.error("task %s failed", claim.task_id, exc_info=error)
+                tasks.failed(claim, Failure("internal", _sentence(error), permanent=False, evidence=_evidence(error)))
+
+
+def _sentence(error: Exception) -> str:
+    return f"An error inside ragstone: {type(error).__name__}. Its traceback is in the dead letter's evidence."
+
+
+def _evidence(error: Exception) -> dict[str, str]:
+    text = str(error) if isinstance(error, ParserFailed) else "".join(traceback.format_exception(error))
+    return {"traceback": text[-20_000:]}
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What every worker of a process shares."""
+
+    catalogue: Catalogue
+    queue: Queue
+    worker: str
+    lease_s: float
+    solitude: Solitude
+    settlement: Settlement
+
+
+class Worker:
+    """A thread's work: takes up to `batch` deliveries of its stages and gives their claims to `run`."""
+
+    def __init__(
+        self, place: Workplace, *, stages: Sequence[Stage], batch: int, run: Callable[[Sequence[Claim]], None]
+    ) -> None:
+        self._place = place
+        self._stages = stages
+        self._batch = batch
+        self._run = run
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            deliveries = self._place.queue.take(self._stages, limit=self._batch, timeout_s=TAKE_TIMEOUT_S)
+            if deliveries:
+                self._handle(deliveries)
+
+    def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        solitude = self._place.solitude
+        solitary = any(delivery.pointer.solitary for delivery in deliveries)
+        try:
+            with solitude.alone() if solitary else solitude.shared():
+                claims = [claim for delivery in deliveries if (claim := self._claim(delivery)) is not None]
+                if claims:
+                    self._run(claims)
+        except Unavailable as error:
+            log.warning("worker: %s", error)
+        finally:
+            for delivery in deliveries:
+                self._place.queue.acknowledge(delivery)
+
+    def _claim(self, delivery: Delivery) -> Claim | None:
+        place = self._place
+        return place.catalogue.tasks.claim(delivery.pointer.task_id, worker=place.worker, lease_s=place.lease_s)
+
+
+def one_by_one(settlement: Settlement, run: Callable[[Claim], None]) -> Callable[[Sequence[Claim]], None]:
+    """A stage that handles one claim at a time, as `Worker` wants it."""
+
+    def run_all(claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            settlement.settle(claim, lambda claim=claim: run(claim))  # type: ignore[misc]
+
+    return run_all
+
+
+class Heartbeat:
+    """Keeps this process's leases alive while it lives."""
+
+    def __init__(self, catalogue: Catalogue, *, worker: str, lease_s: float) -> None:
+        self._catalogue = catalogue
+        self._worker = worker
+        self._lease_s = lease_s
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.wait(self._lease_s / 3):
+            try:
+                self._catalogue.tasks.heartbeat(self._worker, lease_s=self._lease_s)
+            except Unavailable as error:
+                log.warning("heartbeat: %s", error)

@@ -1,0 +1,346 @@
+"""Index on Qdrant's engine inside this process.
+
+The engine never releases Python's lock: while a call runs, every thread of the process stands still. So it runs in an
+index process (`index_server`), and others ask it through `SocketIndex`; only tests and tools hold it themselves. One
+process may open the folder.
+
+Nothing heavy happens by itself: writes go to the write-ahead log and one appendable segment, which is searched exactly.
+`flush` and `optimise` are called by who knows that nobody waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge
+from qdrant_edge import (
+    CountRequest,
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    Filter,
+    IdfParams,
+    IntegerIndexParams,
+    KeywordIndexParams,
+    Memory,
+    Modifier,
+    Query,
+    QueryBatchRequest,
+    QueryRequest,
+    Record,
+    ScoredPoint,
+    ScrollRequest,
+    SearchParams,
+    UpdateOperation,
+)
+
+from retrieval.edge_filters import (
+    IndexParams,
+    corpus_of_scope,
+    equals,
+    filter_of_scope,
+    filter_of_selection,
+    filter_of_tenant,
+    paths_of_condition,
+    served,
+)
+from retrieval.edge_payload import attributes_of, payload_of, point_of
+from retrieval.embedding import EmbeddingSpec
+from retrieval.errors import IndexUnavailable
+from retrieval.filters import FilterFields
+from retrieval.index import Arm, Candidate, DenseArm, Point, SearchScope, Selection, SparseArm, StoredPoint
+
+PAGE = 256  # points read at a time: 2 ms with vectors, so that a scroll never holds up a search
+
+_DENSE: Final = "dense"
+_SPARSE: Final = "bm25"
+_UNIT: Final = 1e-3  # how far from 1 a vector's norm may be: what embedders promise
+
+# Without these, every filtered call reads the payload of every point: 80 ms instead of 0.03 ms for a count at 20,000.
+_KEYWORDS: Final = ("served", "document", "chunk")
+_INTEGERS: Final = ("version", "attempt", "rev", "live")
+_INDEXES: Final[Mapping[str, IndexParams]] = {
+    "tenant": KeywordIndexParams(is_tenant=True),
+    **{name: KeywordIndexParams() for name in _KEYWORDS},
+    **{name: IntegerIndexParams(lookup=True, range=True) for name in _INTEGERS},
+}
+
+# What filters ask of metadata is indexed when it is first asked (0.1 s once at 20,000 points, then a condition costs
+# microseconds instead of reading every payload); the bound keeps a tenant with many fields from slowing every write.
+MAX_INDEXES: Final = 72
+
+T = TypeVar("T")
+
+
+class EdgeIndex:
+    """One shard per embedding spec in `path`. May be shared between threads, which then take turns.
+
+    Raises `IndexUnavailable` when another process still has it open after `wait_s`. At most `max_indexes` payload paths
+    are indexed; filters on others hold as well, only slower.
+    """
+
+    def __init__(self, path: Path, spec: EmbeddingSpec, *, wait_s: float = 0.0, max_indexes: int = MAX_INDEXES) -> None:
+        self._max_indexes = max_indexes
+        self._dimension = spec.dimension
+        self._lock = threading.RLock()
+        self._closed = False
+        self._folder = path / _folder_name(spec)
+        if not self._folder.exists():
+            _create(self._folder, spec.dimension)
+        self._shard = _open(self._folder, wait_s)
+        self._indexed = set(self._engine(self._shard.info).payload_schema)
+        for name, parameters in _INDEXES.items():
+            if name not in self._indexed:
+                self._index_path(name, parameters)
+
+    # --- writes
+
+    def upsert(self, tenant: str, points: Sequence[Point]) -> None:
+        made = [self._made(tenant, point) for point in points]
+        if made:
+            self._update(UpdateOperation.upsert_points(made))
+
+    def set_live(self, tenant: str, where: Selection) -> None:
+        """One engine call per distinct reader list among the points: one, unless a repaint fell between."""
+        with self._lock:
+            waiting = filter_of_selection(tenant, where, equals("live", 0))
+            while (payload := self._first(waiting, ["collection", "readers", "reach"])) is not None:
+                alike = filter_of_selection(tenant, where, equals("live", 0), equals("reach", payload["reach"]))
+                ways = served(tenant, payload["collection"], payload["readers"])
+                self._update(UpdateOperation.set_payload_by_filter(alike, {"live": 1, "served": ways}))
+
+    def repaint(
+        self, tenant: str, document_id: str, *, rev: int, readers: tuple[str, ...], fields: FilterFields
+    ) -> None:
+        where = Selection(document_id, rev_below=rev)
+        with self._lock:
+            while (payload := self._first(filter_of_selection(tenant, where), ["collection"])) is not None:
+                collection = payload["collection"]
+                here, paint = equals("collection", collection), attributes_of(collection, readers, rev, fields)
+                waiting = filter_of_selection(tenant, where, here, equals("live", 0))
+                self._update(UpdateOperation.set_payload_by_filter(waiting, paint))
+                live = filter_of_selection(tenant, where, here, equals("live", 1))
+                paint["served"] = served(tenant, collection, readers)
+                self._update(UpdateOperation.set_payload_by_filter(live, paint))
+
+    def delete(self, tenant: str, where: Selection) -> None:
+        self._update(UpdateOperation.delete_points_by_filter(filter_of_selection(tenant, where)))
+
+    # --- reads
+
+    def count(self, tenant: str, where: Selection) -> int:
+        request = CountRequest(exact=True, filter=filter_of_selection(tenant, where))
+        return self._engine(lambda: self._shard.count(request))
+
+    def retrieve(self, tenant: str, ids: Sequence[str], *, vectors: bool = False) -> list[StoredPoint]:
+        possible: list[Any] = [point_id for point_id in ids if _is_point_id(point_id)]
+        records = self._engine(lambda: self._shard.retrieve(possible, True, [_DENSE] if vectors else False))
+        found = {str(record.id): record for record in records if _payload(record)["tenant"] == tenant}
+        return [_stored(found[point_id]) for point_id in ids if point_id in found]
+
+    def search(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> list[list[Candidate]]:
+        if scope.condition is not None:
+            for path, parameters in paths_of_condition(scope.condition).items():
+                if path not in self._indexed and len(self._indexed) < self._max_indexes:
+                    self._index_path(path, parameters)
+        within, corpus = filter_of_scope(scope), corpus_of_scope(scope)
+        return self._asked([_request(arm, within, corpus, limit) for arm in arms])
+
+    def search_selection(self, tenant: str, where: Selection, arm: Arm, *, limit: int) -> list[Candidate]:
+        within = filter_of_selection(tenant, where)
+        return self._asked([_request(arm, within, within, limit)])[0]
+
+    def points_of(self, tenant: str, where: Selection, *, vectors: bool = False) -> Iterator[StoredPoint]:
+        return self._pages(tenant, where, vectors=vectors)
+
+    def chunk_points(self, tenant: str, chunk_id: str) -> list[StoredPoint]:
+        carrying = Filter(must=[equals("tenant", tenant), equals("chunk", chunk_id), equals("live", 1)])
+        records, _ = self._scroll(ScrollRequest(limit=PAGE, filter=carrying, with_payload=True))
+        return [_stored(record) for record in records]
+
+    def scroll(self, *, tenant: str | None = None, vectors: bool = False) -> Iterator[StoredPoint]:
+        return self._pages(tenant, None, vectors=vectors)
+
+    def page(
+        self, tenant: str | None, where: Selection | None, *, vectors: bool, after: str | None, limit: int = PAGE
+    ) -> tuple[list[StoredPoint], str | None]:
+        """Up to `limit` points from the cursor `after` on, in the order of their ids, and the cursor of the rest.
+
+        Of a selection, of a tenant, or (both None) of all. Points written meanwhile may or may not be seen.
+        """
+        if where is not None and tenant is None:
+            raise ValueError("A selection is asked of one tenant.")
+        within = None if tenant is None else filter_of_tenant(tenant)
+        if tenant is not None and where is not None:
+            within = filter_of_selection(tenant, where)
+        records, rest = self._scroll(
+            ScrollRequest(
+                offset=None if after is None else UUID(after),
+                limit=limit,
+                filter=within,
+                with_payload=True,
+                with_vector=[_DENSE] if vectors else False,
+            )
+        )
+        return [_stored(record) for record in records], None if rest is None else str(rest)
+
+    def health(self) -> Mapping[str, Any]:
+        """`points`; `indexed`, how many a graph answers for (the rest are compared one by one); `segments`."""
+        info = self._engine(self._shard.info)
+        return {
+            "points": info.points_count,
+            "indexed": info.indexed_vectors_count,
+            "segments": info.segments_count,
+        }
+
+    # --- upkeep
+
+    def flush(self) -> None:
+        """Everything written is on disk, power loss included. Stands still for 0.1 s and more at 20,000 points."""
+        self._engine(self._shard.flush)
+
+    def optimise(self) -> None:
+        """Builds the search graph. Stands still for minutes: only before anybody is served."""
+        self._engine(self._shard.optimize)
+
+    def close(self) -> None:
+        """Flushes and lets go of the folder; a second close does nothing, any other call raises `IndexUnavailable`."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._shard.flush()
+                self._shard.close()
+
+    # --- the engine
+
+    def _engine(self, call: Callable[[], T]) -> T:
+        with self._lock:
+            if self._closed:
+                raise IndexUnavailable("The index is closed.")
+            try:
+                return call()
+            except Exception as error:
+                if type(error) is Exception:  # all that the engine raises; anything more special is a bug of ours
+                    raise IndexUnavailable(f"The index engine failed: {error}") from error
+                raise
+
+    def _update(self, operation: UpdateOperation) -> None:
+        self._engine(lambda: self._shard.update(operation))
+
+    def _scroll(self, request: ScrollRequest) -> tuple[list[Record], Any]:
+        return self._engine(lambda: self._shard.scroll(request))
+
+    def _asked(self, requests: list[QueryRequest]) -> list[list[Candidate]]:
+        batch = QueryBatchRequest(requests)
+        answers = self._engine(lambda: self._shard.query_batch(batch))
+        return [[_candidate(point) for point in answer] for answer in answers]
+
+    def _first(self, within: Filter, keys: list[str]) -> dict[str, Any] | None:
+        records, _ = self._scroll(ScrollRequest(limit=1, filter=within, with_payload=keys))
+        return _payload(records[0]) if records else None
+
+    def _pages(self, tenant: str | None, where: Selection | None, *, vectors: bool) -> Iterator[StoredPoint]:
+        points, rest = self.page(tenant, where, vectors=vectors, after=None)
+        yield from points
+        while rest is not None:
+            points, rest = self.page(tenant, where, vectors=vectors, after=rest)
+            yield from points
+
+    def _made(self, tenant: str, point: Point) -> qdrant_edge.Point:
+        if point.placement.tenant != tenant:
+            raise ValueError(f"Point {point.id} is not of the tenant it is written for.")
+        vector = point.embedded.vector
+        # NaN is within nothing, so it is refused too; the engine would store it.
+        if vector.shape != (self._dimension,) or not abs(float(np.linalg.norm(vector)) - 1) <= _UNIT:
+            raise ValueError(f"Point {point.id} needs a unit vector of {self._dimension} dimensions.")
+        sparse = point.embedded.sparse
+        vectors = {
+            _DENSE: vector.tolist(),
+            _SPARSE: qdrant_edge.SparseVector(list(sparse.indices), list(sparse.values)),
+        }
+        return qdrant_edge.Point(point.id, vectors, payload_of(point))
+
+    def _index_path(self, path: str, parameters: IndexParams) -> None:
+        self._update(UpdateOperation.create_field_index(path, parameters))
+        self._indexed.add(path)
+
+
+def _folder_name(spec: EmbeddingSpec) -> str:
+    """Two specs share a folder when their vectors have the same origin and size."""
+    return f"{hashlib.sha256(spec.digest.encode()).hexdigest()[:16]}-{spec.dimension}"
+
+
+def _create(folder: Path, dimension: int) -> None:
+    """Makes an empty shard beside `folder` and moves it there whole: a start cut short leaves nothing half made."""
+    begun = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(parents=True)
+    shard = EdgeShard.create(str(begun), _config(dimension))
+    shard.flush()
+    shard.close()
+    begun.rename(folder)
+
+
+def _config(dimension: int) -> EdgeConfig:
+    return EdgeConfig(
+        vectors={_DENSE: EdgeVectorParams(size=dimension, distance=Distance.Dot)},
+        sparse_vectors={_SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        optimizers=EdgeOptimizersConfig(prevent_unoptimized=False),
+        payload_memory=Memory.Cached,
+    )
+
+
+def _open(folder: Path, wait_s: float) -> EdgeShard:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return EdgeShard.load(str(folder))
+        except Exception as error:
+            if "WouldBlock" not in str(error):
+                raise IndexUnavailable(f"The index in {folder} cannot be opened: {error}") from error
+            if time.monotonic() >= deadline:
+                raise IndexUnavailable(f"The index in {folder} is in use by another process.") from error
+        time.sleep(0.05)  # its owner may be on its way out
+
+
+def _request(arm: Arm, within: Filter, corpus: Filter, limit: int) -> QueryRequest:
+    match arm:
+        case DenseArm(vector):
+            query, params = Query.Nearest(vector.tolist(), using=_DENSE), None
+        case SparseArm(terms):
+            sparse = qdrant_edge.SparseVector(list(terms.indices), list(terms.values))
+            query, params = Query.Nearest(sparse, using=_SPARSE), SearchParams(idf=IdfParams(corpus=corpus))
+    keys: list[str] = ["document", "version", "attempt"]
+    return QueryRequest(limit=limit, query=query, filter=within, params=params, with_payload=keys, with_vector=False)
+
+
+def _candidate(point: ScoredPoint) -> Candidate:
+    payload = _payload(point)
+    return Candidate(str(point.id), point.score, payload["document"], payload["version"], payload["attempt"])
+
+
+def _stored(record: Record) -> StoredPoint:
+    vectors = cast("dict[str, list[float]] | None", record.vector)
+    return point_of(str(record.id), _payload(record), vectors[_DENSE] if vectors else None)
+
+
+def _payload(point: Record | ScoredPoint) -> dict[str, Any]:
+    return point.payload or {}
+
+
+def _is_point_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
