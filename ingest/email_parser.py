@@ -60,8 +60,10 @@ class _Reading:
             self.elements.insert(at, Element(ElementKind.PARAGRAPH, "\n".join(lines), heading_path=(), part=part))
 
     def parts(self, multipart: Message, number: str, *, depth: int) -> None:
-        children = [child for child in multipart.iter_parts()] if isinstance(multipart, EmailMessage) else []
-        numbered = [(f"{number}.{i}" if number else str(i), child) for i, child in enumerate(children, start=1)]
+        children: list[Message] = list(multipart.iter_parts()) if isinstance(multipart, EmailMessage) else []
+        numbered: list[tuple[str, Message]] = [
+            (f"{number}.{i}" if number else str(i), child) for i, child in enumerate(children, start=1)
+        ]
         if multipart.get_content_type() == "multipart/alternative":
             numbered = self.best_alternative(numbered)
         for child_number, child in numbered:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from ingest.heading_paths import with_heading_paths
 from ingest.parsing import Defect, Element, ParsedDocument
 from retrieval.errors import Unparseable
 
@@ -20,7 +21,10 @@ _FONTS_ONLY = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/
 
 
 def parse_epub(source: Path | bytes, parse_html: Callable[[bytes], ParsedDocument]) -> ParsedDocument:
-    """The chapters in reading order. A chapter that cannot be read is a defect; `Unparseable` if none can."""
+    """The chapters in reading order; a chapter in several files stays under its heading.
+
+    A chapter that cannot be read is a defect; raises `Unparseable` if none can.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             return _book(archive, parse_html)
@@ -43,7 +47,9 @@ def _book(archive: zipfile.ZipFile, parse_html: Callable[[bytes], ParsedDocument
     if defects and not elements:
         raise Unparseable("damaged", f"No chapter of the e-book can be read: {defects[0].why}")
     title = next((found.text for found in root.iter() if _name(found) == "title" and found.text), None)
-    return ParsedDocument(tuple(elements), title=" ".join(title.split()) if title else None, defects=tuple(defects))
+    return ParsedDocument(
+        tuple(with_heading_paths(elements)), title=" ".join(title.split()) if title else None, defects=tuple(defects)
+    )
 
 
 def _is_locked(archive: zipfile.ZipFile) -> bool:

@@ -205,13 +205,18 @@ def _zip_type(path_or_head: Path | bytes, head: bytes, by_name: MediaType | None
         for part, media_type in _ODF:
             if part in mimetype:
                 return media_type
-    names = _zip_names(path_or_head) or [header[26:].lstrip() for header in head.split(b"PK\x03\x04")]
+    names = _zip_names(path_or_head) or _local_names(head)
     for folder, media_type in _ZIP_FOLDERS:
         if any(entry.startswith(folder) for entry in names):
             return XLSB if b"xl/workbook.bin" in names else media_type
     if by_name and by_name.name in {DOCX, PPTX, XLSX, XLSB, EPUB, ODS, ODT, ODP} and not _zip_names(path_or_head):
         return by_name.name  # too broken to tell; its parser says so
     raise UnsupportedType("This is an archive (zip): send the files in it one by one.")
+
+
+def _local_names(head: bytes) -> list[bytes]:
+    headers = (found.end() for found in re.finditer(rb"PK\x03\x04", head))
+    return [head[at + 26 : at + 26 + int.from_bytes(head[at + 22 : at + 24], "little")] for at in headers]
 
 
 def _zip_names(path_or_head: Path | bytes) -> list[bytes]:

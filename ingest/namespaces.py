@@ -32,12 +32,12 @@ from ingest.linux_calls import (
 DEVICES = (Path("/dev/null"), Path("/dev/zero"), Path("/dev/random"), Path("/dev/urandom"))
 
 
-def enter(*, in_outer: Callable[[], None]) -> None:
+def enter(*, writable: Path, in_outer: Callable[[], None]) -> None:
     """Moves the caller into new namespaces, where it is process 1 and everything it starts dies with it.
 
     A pid namespace begins with a child, so the process that called stays outside, does `in_outer` and waits; only its
-    child returns. No network interface is up, every mount is read-only, /proc shows the namespace's own processes
-    where the machine lets us mount one. Must run before any thread is started. Raises OSError.
+    child returns. No network interface is up, every mount but `writable` is read-only, /proc shows the namespace's own
+    processes where the machine lets us mount one. Must run before any thread is started. Raises OSError.
     """
     user, group = os.geteuid(), os.getegid()
     parent = os.getppid()
@@ -53,13 +53,25 @@ def enter(*, in_outer: Callable[[], None]) -> None:
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
     linux_calls.die_with_parent(None)
     _make_everything_read_only()
+    _make_writable(writable)
+
+
+def close_writable(folder: Path) -> None:
+    """Makes the folder that `enter` left writable read-only, here and for every process started from now on."""
+    linux_calls.mount_setattr(folder, set_flags=MOUNT_ATTR_RDONLY)
 
 
 def open_scratch(scratch: Path) -> None:
     """Makes `scratch` writable for this process, in a mount namespace of its own."""
     linux_calls.unshare(CLONE_NEWNS)
-    linux_calls.mount(str(scratch), scratch, None, MS_BIND)
-    linux_calls.mount_setattr(scratch, clear_flags=MOUNT_ATTR_RDONLY)
+    _make_writable(scratch)
+
+
+def _make_writable(folder: Path) -> None:
+    linux_calls.mount(str(folder), folder, None, MS_BIND)
+    linux_calls.mount_setattr(folder, clear_flags=MOUNT_ATTR_RDONLY)
+    if Path.cwd() == folder:
+        os.chdir(folder)  # from the mount underneath into the new one
 
 
 def _make_everything_read_only() -> None:

@@ -15,9 +15,9 @@ import msgpack
 from ingest.parsing import Defect, Element, ElementKind, Line, ParsedDocument
 from retrieval.chunks import Box
 
-# List items in one message. An element costs about ten and a line seven, so this is over a million elements; and a
-# message of nothing but one-byte items cannot grow into more than about 1 GiB of Python objects.
-MAX_ITEMS = 2**24
+# List items in one message. An element costs about ten and a line eight, so this is 800,000 elements or a million
+# lines; and a message of nothing but one-byte items cannot grow into more than about 0.5 GiB of Python objects.
+MAX_ITEMS = 2**23
 
 T = TypeVar("T")
 DefectCode = Literal["pages_failed", "parts_failed", "truncated"]
@@ -58,7 +58,7 @@ def decode(data: bytes | bytearray) -> ParsedDocument:
 
 
 def _weight(row: list[Any]) -> int:
-    return len(row) + sum(len(value) for value in row if isinstance(value, list)) + 7 * len(row[4])
+    return len(row) + sum(len(value) for value in row if isinstance(value, list)) + 8 * len(row[4])
 
 
 def _element_row(element: Element) -> list[Any]:

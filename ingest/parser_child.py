@@ -56,8 +56,12 @@ def main(descriptor: int, parent: int) -> None:
     orders = _orders(control.receive(limit=MESSAGE_BYTES))
     try:
         if orders.level is SandboxLevel.NAMESPACE:
-            namespaces.enter(in_outer=control.close)
-        parse = _load(orders.parsers)
+            home = Path.cwd()  # imports may look for a folder to write in
+            namespaces.enter(writable=home, in_outer=control.close)
+            parse = _load(orders.parsers)
+            namespaces.close_writable(home)
+        else:
+            parse = _load(orders.parsers)
     except Exception:
         control.send(_pack({"error": traceback.format_exc()[-_TRACEBACK_CHARACTERS:]}))
         return
@@ -152,12 +156,14 @@ def _live(channel: Channel, scratch: Path, orders: Orders, parse: ParseFile, rea
 
 def _answer(parse: ParseFile, request: dict[str, str], limits: ParserLimits) -> tuple[dict[str, Any], bytes | None]:
     sandbox.allow_cpu(limits.cpu_s)
+    path = Path(request["path"])
+    os.chdir(path.parent)  # the document before may have gone elsewhere
     try:
-        encoded = parsed_codec.encode(parse(Path(request["path"]), request["media_type"], request["name"]))
+        encoded = parsed_codec.encode(parse(path, request["media_type"], request["name"]))
     except Unparseable as error:
         return {"kind": "unparseable", "code": error.reason_code, "message": str(error)[:2_000]}, None
     except TooManyItems:
-        return {"kind": "limit", "limit": "result"}, None
+        return {"kind": "limit", "limit": "items"}, None
     except BaseException as error:
         sandbox.lift_memory_limit()
         limit = _limit_behind(error)

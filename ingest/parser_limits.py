@@ -37,6 +37,8 @@ class ParserLimits:
                 return f"Parsing this document writes more to disk than the limit of {_size(self.file_bytes)}."
             case "result":
                 return f"This document holds more text than the limit of {_size(self.result_bytes)} for a result."
+            case "items":
+                return "This document has more parts, such as lines and rows, than a result may carry."
             case "depth":
                 return "This document is nested more deeply than its parser's limit."
             case _:

@@ -24,11 +24,10 @@ from ingest.parser_zygote import (
     Misbehaved,
     Zygote,
     ZygoteLost,
-    make_scratch,
-    remove_tree,
 )
 from ingest.parsing import ParsedDocument, ParserFailed, ParserKilled
 from ingest.sandbox import SandboxLevel, SandboxUnavailable, candidates, no_sandbox_sentence
+from ingest.scratch_folder import ScratchFolder
 from retrieval.errors import StorageFull, Unparseable
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class ParserPool:
         levels = candidates(level, allow_none=allow_none)
         self._parsers = parsers
         self._limits = limits
-        self._scratch = make_scratch(scratch)
+        self._scratch = ScratchFolder(scratch)
         self._permits = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._idle: list[Child] = []
@@ -76,7 +75,7 @@ class ParserPool:
             self._level, self._zygote = self._strongest(levels, allow_none=allow_none)
         except BaseException:
             self._keeper.shutdown()
-            remove_tree(self._scratch)
+            self._scratch.close()
             raise
 
     @property
@@ -118,7 +117,7 @@ class ParserPool:
         for child in idle:
             child.end(at_once=True)
         self._keeper.shutdown()
-        remove_tree(self._scratch)
+        self._scratch.close()
 
     def _strongest(self, levels: list[SandboxLevel], *, allow_none: bool) -> tuple[SandboxLevel, Zygote]:
         reasons = []
@@ -139,13 +138,13 @@ class ParserPool:
 
     def _start_zygote(self, level: SandboxLevel) -> Zygote:
         return Zygote(
-            level=level, parsers=self._parsers, limits=self._limits, scratch=self._scratch, keeper=self._keeper
+            level=level, parsers=self._parsers, limits=self._limits, scratch=self._scratch.path, keeper=self._keeper
         )
 
     def _prove(self, zygote: Zygote, level: SandboxLevel) -> None:
         """A first child tries what its level must refuse; at `none` there is nothing to prove."""
         child = zygote.start_child()
-        outside = self._scratch / "outside"
+        outside = self._scratch.path / "outside"
         try:
             if level is SandboxLevel.NONE:
                 return
@@ -158,11 +157,18 @@ class ParserPool:
             child.end(at_once=True)
 
     def _take(self) -> Child:
-        """An idle child that still lives, or a new one; a zygote that died is replaced first."""
+        """An idle child that still lives, or a new one. A sandbox that fails by now is not the document's fault."""
+        try:
+            return self._living_child()
+        except SandboxUnavailable as error:
+            raise ParserFailed(f"No parser process could be started: {error}") from error
+
+    def _living_child(self) -> Child:
+        """A zygote that died is replaced first."""
         for _ in range(_START_TRIES):
             with self._lock:
                 if self._closed:
-                    raise ParserClosed
+                    raise ParserClosed(ParserClosed.__doc__)
                 if not self._zygote.is_alive():
                     log.warning("the parser zygote died; starting another")
                     self._zygote.close()

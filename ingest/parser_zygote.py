@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +22,11 @@ from ingest.parser_channel import MESSAGE_BYTES, Channel, ChannelClosed, Channel
 from ingest.parser_limits import ParserLimits
 from ingest.parsing import ParsedDocument
 from ingest.sandbox import SandboxLevel, SandboxUnavailable
+from ingest.scratch_folder import copy_in, empty, is_larger, plain_suffix, remove_tree
 
 _IMPORT_S = 120.0  # the heaviest parsers import in 2 s on an idle machine, in many more on a starved one
 _ANSWER_S = 10.0  # for what takes milliseconds
 _CODE_ROOT = Path(__file__).resolve().parents[1]
-_MOST_FILES = 10_000  # in the scratch folder: a parser needs a handful
 
 _QUIET = {
     "LANG": "C.UTF-8",
@@ -206,8 +204,8 @@ class Child:
         """
         self.documents += 1
         deadline = time.monotonic() + self._limits.wall_s
-        document = self.folder / f"document{_suffix(name)}"
-        size = _copy(path, document)
+        document = self.folder / f"document{plain_suffix(name)}"
+        size = copy_in(path, document)
         try:
             answer = self._answer({"path": str(document), "media_type": media_type, "name": name}, deadline, size)
         except ChannelTimeout as error:
@@ -217,7 +215,7 @@ class Child:
     def tidy(self) -> bool:
         """Empties its folder for the next document; False where that does not work."""
         try:
-            _empty(self.folder)
+            empty(self.folder)
         except OSError:
             return False
         return True
@@ -234,7 +232,7 @@ class Child:
 
     def _answer(self, request: dict[str, Any], deadline: float, own_bytes: int) -> Answer:
         def look() -> None:
-            if _is_larger(self.folder, own_bytes + self._limits.file_bytes):
+            if is_larger(self.folder, own_bytes + self._limits.file_bytes):
                 raise LimitReached("file")
 
         try:
@@ -285,65 +283,3 @@ def _message(frame: bytearray) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise Misbehaved("not a message")
     return message
-
-
-def _suffix(name: str) -> str:
-    """The name's ending where it is an ordinary one: some parsers look at it."""
-    suffix = Path(name).suffix
-    return suffix if suffix[1:].isascii() and suffix[1:].isalnum() and len(suffix) <= 16 else ""
-
-
-def _copy(source: Path, target: Path) -> int:
-    """Copies where the target must not exist: a child that is hostile by now cannot lead us elsewhere."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with source.open("rb") as reader, os.fdopen(os.open(target, flags, 0o600), "wb") as writer:
-        shutil.copyfileobj(reader, writer, 2**20)
-        return writer.tell()
-
-
-def _is_larger(folder: Path, size: int) -> bool:
-    """Whether the folder holds more bytes, or more files than any parser has reason to make."""
-    total = count = 0
-    waiting = [os.fspath(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if total > size or count > _MOST_FILES:
-                        return True
-        except FileNotFoundError:
-            continue  # the parser removed it while we looked
-        except OSError:
-            return True  # closed to us, or deeper than a path can be: nothing an honest parser does
-    return False
-
-
-def _empty(folder: Path) -> None:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(Path(entry.path))
-            else:
-                Path(entry.path).unlink(missing_ok=True)
-
-
-def remove_tree(folder: Path) -> None:
-    """Removes what a child left, also what was made to be hard to remove. What resists stays for the next start."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except (OSError, RecursionError):
-        subprocess.run(
-            ["rm", "-rf", "--", str(folder)], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-
-def make_scratch(parent: Path) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="parsers-", dir=parent)).resolve()

@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import hypot
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import pypdfium2
 from pypdfium2 import raw
 
+from ingest.heading_paths import with_heading_paths
 from ingest.parsing import Defect, Element, ElementKind, Line, ParsedDocument
 from ingest.text_parser import clean
 from retrieval.chunks import Box
@@ -291,6 +292,8 @@ _CONTENTS_ENTRY = re.compile(r"(?:…|\.{3,}) ?[\divxlc-]{1,8}$", re.I)
 # block; without five equal steps on a page to learn from, lines up to the third apart are one paragraph.
 _LEAST_STEP, _MOST_STEP, _STEP = 0.35, 3.2, 1.75
 _USUAL_TIMES = 5
+_COLUMN_LINES = 4  # neighbours that show how wide the column is
+_EARLY = 0.75  # of the column's width: a line that ends before was ended on purpose
 _HEADING_CHARACTERS = 160
 _HEADING_LINES = 3
 _LARGER = 1.15  # a heading's size over the body's; less is a font's quirk or a scan's noise
@@ -316,7 +319,7 @@ def assemble(pages: Sequence[PageText], *, title: str | None = None) -> ParsedDo
     if not any(page.lines for page in kept):
         kept = list(pages)
     paragraphs = list(_over_page_ends(paragraph for page in kept for paragraph in _paragraphs(page.lines)))
-    elements = tuple(_elements(paragraphs))
+    elements = tuple(with_heading_paths(_elements(paragraphs)))
     return ParsedDocument(elements, title=_title(title, elements), pages=len(pages), defects=defects)
 
 
@@ -337,11 +340,16 @@ def _nothing(pages: Sequence[PageText]) -> Unparseable:
 
 
 def _running_lines(pages: Sequence[PageText]) -> set[tuple[int, int]]:
-    """(page, index) of the lines in the margins that recur on near pages or carry the printed page number."""
-    margins = [(page, at, distance) for page in pages for at, distance in _margin_lines(page)]
-    return _recurring(margins, _body_size(line for page in pages for line in page.lines)) | _numbered(
-        margins, len(pages)
-    )
+    """(page, index) of the lines at the edges that recur on near pages or carry the printed page number."""
+    edges = [(page, edge) for page in pages for edge in _edges(page)]
+    margins = [(page, at, distance) for page, edge in edges for at, distance in edge]
+    body = _body_size(line for page in pages for line in page.lines)
+    suspects = _recurring(margins, body) | _numbered(margins, len(pages))
+    return {
+        (page.page, at)
+        for page, edge in edges
+        for at, _ in takewhile(lambda found, page=page: (page.page, found[0]) in suspects, edge)  # type: ignore[misc]
+    }
 
 
 def _recurring(margins: Sequence[_InMargin], body: float) -> set[tuple[int, int]]:
@@ -381,18 +389,17 @@ def _numbered(margins: Sequence[_InMargin], pages: int) -> set[tuple[int, int]]:
     return running
 
 
-_InMargin = tuple[PageText, int, float]  # page, index of the line, its height as `_margin_lines` gives it
+_InMargin = tuple[PageText, int, float]  # page, index of the line, its height as `_edges` gives it
 
 
-def _margin_lines(page: PageText) -> Iterator[tuple[int, float]]:
-    """Index and height of the outermost lines: points from the top, or, negative, from the bottom."""
-    by_height = sorted(range(len(page.lines)), key=lambda at: page.lines[at].box.y0)
-    for at in by_height[:_MARGIN_LINES]:
-        if page.lines[at].box.y1 < page.height * _MARGIN:
-            yield at, page.lines[at].box.y0 + 0.01
-    for at in by_height[-_MARGIN_LINES:]:
-        if page.lines[at].box.y0 > page.height * (1 - _MARGIN):
-            yield at, page.lines[at].box.y1 - page.height - 0.01
+def _edges(page: PageText) -> Iterator[list[tuple[int, float]]]:
+    """The lines at the top, then those at the bottom, outermost first: index, and points from there, negative below."""
+    lines = page.lines
+    downwards = sorted(range(len(lines)), key=lambda at: lines[at].box.y0)
+    above, below = page.height * _MARGIN, page.height * (1 - _MARGIN)
+    yield [(at, lines[at].box.y0 + 0.01) for at in downwards[:_MARGIN_LINES] if lines[at].box.y1 < above]
+    upwards = downwards[: -_MARGIN_LINES - 1 : -1]
+    yield [(at, lines[at].box.y1 - page.height - 0.01) for at in upwards if lines[at].box.y0 > below]
 
 
 def _paragraphs(lines: Sequence[PageLine]) -> Iterator[list[PageLine]]:
@@ -469,16 +476,10 @@ def _continues(last: PageLine, first: PageLine) -> bool:
 
 def _elements(paragraphs: Sequence[list[PageLine]]) -> Iterator[Element]:
     levels = _Levels(paragraphs)
-    above: list[tuple[int, str]] = []
     for paragraph in paragraphs:
         text, lines = _joined(paragraph)
         level = levels.of(paragraph, text)
-        if level is not None:
-            above = [heading for heading in above if heading[0] < level]
-        path = tuple(heading for _, heading in above)
-        yield Element(_kind(level, text), text, heading_path=path, level=level, lines=lines)
-        if level is not None:
-            above.append((level, " ".join(text.split())))
+        yield Element(_kind(level, text), text, level=level, lines=lines)
 
 
 def _kind(level: int | None, text: str) -> ElementKind:
@@ -489,30 +490,33 @@ def _kind(level: int | None, text: str) -> ElementKind:
 
 def _joined(paragraph: Sequence[PageLine]) -> tuple[str, tuple[Line, ...]]:
     """The paragraph as running text: words whole again, a line break kept where a line was ended on purpose."""
-    right = max(line.box.x1 for line in paragraph)
-    left = min(line.box.x0 for line in paragraph)
     parts: list[str] = []
     lines: list[Line] = []
     at = 0
-    for line, after in zip(paragraph, [*paragraph[1:], None], strict=True):
+    for i, line in enumerate(paragraph):
+        after = paragraph[i + 1] if i + 1 < len(paragraph) else None
         text = line.text
         if after and line.divided and not after.text[:1].islower():
             text += "-"
         lines.append(Line(at, at + len(text), line.box))
-        gap = _gap(line, after, left, right) if after else ""
+        gap = _gap(line, after, paragraph[max(i - _COLUMN_LINES, 0) : i + _COLUMN_LINES]) if after else ""
         parts.append(text + gap)
         at += len(text) + len(gap)
     return "".join(parts), tuple(lines)
 
 
-def _gap(line: PageLine, after: PageLine, left: float, right: float) -> str:
+def _gap(line: PageLine, after: PageLine, near: Sequence[PageLine]) -> str:
     if line.divided:
         return ""
-    same_row = abs(after.baseline - line.baseline) < _LEAST_STEP * line.size
     if _CONTENTS_ENTRY.search(line.text):
         return "\n"
-    ended_early = line.box.page == after.box.page and line.box.x1 - left < 0.75 * (right - left)
-    return "\n" if ended_early and not same_row else " "
+    box, below = line.box, after.box
+    beside = below.page != box.page or below.x0 >= box.x1 or below.x1 <= box.x0  # another page or column
+    if beside or abs(after.baseline - line.baseline) < _LEAST_STEP * line.size:
+        return " "
+    column = [other.box for other in near if other.box.x0 < box.x1 and box.x0 < other.box.x1]
+    left, right = min(found.x0 for found in column), max(found.x1 for found in column)
+    return "\n" if box.x1 - left < _EARLY * (right - left) else " "
 
 
 class _Levels:

@@ -16,6 +16,7 @@ Capabilities are dropped and no new privileges can be gained at every level but 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -28,6 +29,7 @@ from pathlib import Path
 
 from ingest import landlock, linux_calls, namespaces, seccomp_filter
 from ingest.parser_limits import MIB, ParserLimits
+from retrieval.errors import Refused
 
 ALLOW_SETTING = "RAGSTONE_PARSER__ALLOW_UNSANDBOXED"
 
@@ -48,7 +50,7 @@ class SandboxLevel(StrEnum):
     NONE = "none"
 
 
-class SandboxUnavailable(RuntimeError):
+class SandboxUnavailable(Refused):
     """No sandbox level that may be used works on this machine."""
 
 
@@ -113,11 +115,11 @@ def code_folders() -> list[Path]:
 
 
 def allow_cpu(seconds: int) -> None:
-    """`seconds` more of processor time for this process from now; then SIGXCPU."""
+    """`seconds` more of processor time for this process from now, up to one more; then SIGXCPU."""
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used) + 1 + seconds, hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds), hard))
 
 
 def lift_memory_limit() -> None:
@@ -153,7 +155,7 @@ def _limit_resources(limits: ParserLimits, *, forbid_processes: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-    if forbid_processes:  # does not bind root; the other levels refuse by seccomp, which does
+    if forbid_processes:  # nor, on Linux, threads. It does not bind root; seccomp does
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     if linux_calls.IS_LINUX:  # macOS does not keep to it
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -24,15 +24,18 @@ import docx
 import pptx
 import spacy
 import unstructured.nlp.tokenize
+import unstructured.partition.html.parser
 import unstructured.partition.text_type
+from unstructured.documents.elements import Text
 from unstructured.partition.docx import partition_docx
 from unstructured.partition.html import partition_html
 from unstructured.partition.md import partition_md
 from unstructured.partition.pptx import partition_pptx
 
+from ingest.heading_paths import with_heading_paths
 from ingest.parsing import Element, ElementKind, ParsedDocument
 from ingest.table_parser import table_element
-from ingest.text_parser import clean, decode
+from ingest.text_parser import clean, decode, paragraphs
 from retrieval.errors import Unparseable
 
 _NO_LANGUAGES = [""]  # switches unstructured's own detection off: it runs on every element
@@ -46,14 +49,29 @@ _TAG = re.compile(r"<[^>]+>")
 _CHARSET = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w-]+)""", re.I)
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_HIDDEN = re.compile(r"<!--.*?-->|<(script|style|head|template|noscript|svg)\b.*?</\1\s*>", re.I | re.S)
+_BLOCK_TAG = re.compile(r"</?(?:p|div|br|h[1-6]|li|tr|table|section|article|blockquote|pre|dd|dt)\b[^>]*>", re.I)
+_BLANK_RUN = re.compile(r"\s*\n\s*")
+_LEAST_SHARE = 0.5  # of the visible text: when less was found, the page's structure is beyond its parser
 _BLANKS = re.compile(r"[ \t\r\f\v\xa0]+")
 
 
 def _work_offline() -> None:
-    """Gives unstructured a sentence splitter that needs no download, unless its own model is installed."""
-    tokenize, text_type = unstructured.nlp.tokenize, unstructured.partition.text_type
-    if not hasattr(tokenize, "_get_nlp") or not hasattr(text_type, "contains_verb"):
+    """Gives unstructured a sentence splitter that needs no download, unless its own model is installed.
+
+    All that is changed inside unstructured is changed here; a release without these names stops the start.
+    """
+    tokenize, text_type, page = (
+        unstructured.nlp.tokenize,
+        unstructured.partition.text_type,
+        unstructured.partition.html.parser,
+    )
+    wanted = ((tokenize, "_get_nlp"), (text_type, "contains_verb"), (page, "derive_element_type_from_text"))
+    if not all(hasattr(module, name) for module, name in wanted):
         raise ImportError("unstructured has changed inside: the offline sentence splitter no longer fits this release.")
+    derived = page.derive_element_type_from_text
+    # It drops paragraphs of one character, which are words in some languages and answers in some tables.
+    page.derive_element_type_from_text = lambda text: derived(text) or (Text if text.strip() else None)
     if spacy.util.is_package(_SPACY_MODEL):
         return
     splitter = spacy.blank("en")
@@ -77,31 +95,42 @@ def parse_html_text(text: str) -> ParsedDocument:
         return ParsedDocument(elements=())
     title = _HTML_TITLE.search(text)
     text = _XML_DECLARATION.sub("", text)
-    parts = _guarded(lambda: partition_html(text=text, languages=_NO_LANGUAGES))
+    elements = tuple(
+        with_heading_paths(_elements(_guarded(lambda: partition_html(text=text, languages=_NO_LANGUAGES))))
+    )
+    visible = _visible_text(text)
+    if sum(len(element.text) for element in elements) < len(visible) * _LEAST_SHARE:
+        elements = tuple(with_heading_paths(paragraphs(visible)))
     name = " ".join(html.unescape(title[1]).split()) if title else None
-    return ParsedDocument(elements=_with_paths(_elements(parts)), title=name or None)
+    return ParsedDocument(elements, title=name or None)
+
+
+def _visible_text(text: str) -> str:
+    """The text between the tags, whatever their nesting: libxml2 leaves out what is nested deeper than 256 levels."""
+    text = _TAG.sub(" ", _BLOCK_TAG.sub("\n\n", _HIDDEN.sub(" ", text)))
+    return _BLANK_RUN.sub("\n\n", _BLANKS.sub(" ", clean(html.unescape(text)))).strip()
 
 
 def parse_markdown(data: bytes) -> ParsedDocument:
     text = decode(data)
     parts = _guarded(lambda: partition_md(text=text, languages=_NO_LANGUAGES)) if text.strip() else []
-    return ParsedDocument(elements=_with_paths(_elements(parts)))
+    return ParsedDocument(elements=tuple(with_heading_paths(_elements(parts))))
 
 
 def parse_docx(source: Path | bytes) -> ParsedDocument:
     """Headings by paragraph style. Running headers and footers are left out."""
     parts = _guarded(lambda: partition_docx(file=_stream(source), languages=_NO_LANGUAGES))
     title = _guarded(lambda: docx.Document(_stream(source)).core_properties.title)
-    return ParsedDocument(elements=_with_paths(_elements(parts)), title=title or None)
+    return ParsedDocument(elements=tuple(with_heading_paths(_elements(parts))), title=title or None)
 
 
 def parse_pptx(source: Path | bytes) -> ParsedDocument:
     """Slides count from 1; a slide's title is the heading of what is on it. Notes are part of their slide."""
-    parts = _guarded(lambda: partition_pptx(file=_stream(source), languages=_NO_LANGUAGES))
+    parts = _guarded(lambda: partition_pptx(file=_stream(source), include_slide_notes=True, languages=_NO_LANGUAGES))
     title = _guarded(lambda: pptx.Presentation(_stream(source)).core_properties.title)
     slides: list[Element] = []
     for slide, on_slide in _by_slide(parts):
-        slides.extend(_with_paths(_slide_elements(on_slide, slide)))
+        slides.extend(with_heading_paths(_slide_elements(on_slide, slide)))
     return ParsedDocument(elements=tuple(slides), title=title or None)
 
 
@@ -181,18 +210,3 @@ def _slide_elements(parts: Sequence[Any], slide: int) -> Iterator[Element]:
         titled = titled or is_title
         kind = ElementKind.PARAGRAPH if element.kind is ElementKind.TITLE and not is_title else element.kind
         yield Element(kind, element.text, level=1 if is_title else None, slide=slide)
-
-
-def _with_paths(elements: Iterator[Element]) -> tuple[Element, ...]:
-    """The elements, each with the headings above it; `()` where there is none."""
-    above: list[tuple[int, str]] = []
-    placed: list[Element] = []
-    for element in elements:
-        if element.level is not None:
-            while above and above[-1][0] >= element.level:
-                above.pop()
-        path = tuple(heading for _, heading in above)
-        placed.append(Element(element.kind, element.text, heading_path=path, level=element.level, slide=element.slide))
-        if element.level is not None:
-            above.append((element.level, element.text))
-    return tuple(placed)

@@ -14,8 +14,9 @@ import hashlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from sys import intern
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -58,10 +59,13 @@ from retrieval.edge_filters import (
 from retrieval.edge_payload import attributes_of, payload_of, point_of
 from retrieval.embedding import EmbeddingSpec
 from retrieval.errors import IndexUnavailable
-from retrieval.filters import FilterFields
+from retrieval.filters import Condition, FilterFields
 from retrieval.index import Arm, Candidate, DenseArm, Point, SearchScope, Selection, SparseArm, StoredPoint
 
 PAGE = 256  # points read at a time: 2 ms with vectors, so that a scroll never holds up a search
+PORTION = (
+    64  # points written at a time: 5 to 10 ms; at once, the 5,000 points of a long document stop searches for 0.8 s
+)
 
 _DENSE: Final = "dense"
 _SPARSE: Final = "bm25"
@@ -76,25 +80,34 @@ _INDEXES: Final[Mapping[str, IndexParams]] = {
     **{name: IntegerIndexParams(lookup=True, range=True) for name in _INTEGERS},
 }
 
-# What filters ask of metadata is indexed when it is first asked (0.1 s once at 20,000 points, then a condition costs
-# microseconds instead of reading every payload); the bound keeps a tenant with many fields from slowing every write.
-MAX_INDEXES: Final = 72
+# A condition that no index answers reads every payload in scope, 7 µs each; making an index takes up to 0.5 s, once for
+# ever. Below 2,000 points reading is quick enough.
+INDEX_FIELDS_ABOVE: Final = 2_000
+MAX_INDEXES: Final = 72  # each slows every write a little: a tenant with very many fields is not let to do that
 
+# Reading three keys of a payload costs 13 µs, 2.6 ms for the candidates of two arms: half of a search. 25 MB when full.
+IDENTITIES: Final = 100_000
+
+PointId = int | UUID | str
 T = TypeVar("T")
 
 
 class EdgeIndex:
     """One shard per embedding spec in `path`. May be shared between threads, which then take turns.
 
-    Raises `IndexUnavailable` when another process still has it open after `wait_s`. At most `max_indexes` payload paths
-    are indexed; filters on others hold as well, only slower.
+    Raises `IndexUnavailable` when another process still has it open after `wait_s`. What filters
+    ask is indexed when they first ask it, if there are more than `index_fields_above` points; they
+    hold either way.
     """
 
-    def __init__(self, path: Path, spec: EmbeddingSpec, *, wait_s: float = 0.0, max_indexes: int = MAX_INDEXES) -> None:
-        self._max_indexes = max_indexes
+    def __init__(
+        self, path: Path, spec: EmbeddingSpec, *, wait_s: float = 0.0, index_fields_above: int = INDEX_FIELDS_ABOVE
+    ) -> None:
+        self._index_fields_above = index_fields_above
         self._dimension = spec.dimension
         self._lock = threading.RLock()
         self._closed = False
+        self._identities: dict[PointId, tuple[str, int, int]] = {}
         self._folder = path / _folder_name(spec)
         if not self._folder.exists():
             _create(self._folder, spec.dimension)
@@ -108,34 +121,59 @@ class EdgeIndex:
 
     def upsert(self, tenant: str, points: Sequence[Point]) -> None:
         made = [self._made(tenant, point) for point in points]
-        if made:
-            self._update(UpdateOperation.upsert_points(made))
+        with self._lock:
+            for point in points:
+                self._identities.pop(UUID(point.id), None)
+            if made:
+                self._update(UpdateOperation.upsert_points(made))
 
     def set_live(self, tenant: str, where: Selection) -> None:
-        """One engine call per distinct reader list among the points: one, unless a repaint fell between."""
-        with self._lock:
-            waiting = filter_of_selection(tenant, where, equals("live", 0))
-            while (payload := self._first(waiting, ["collection", "readers", "reach"])) is not None:
-                alike = filter_of_selection(tenant, where, equals("live", 0), equals("reach", payload["reach"]))
-                ways = served(tenant, payload["collection"], payload["readers"])
-                self._update(UpdateOperation.set_payload_by_filter(alike, {"live": 1, "served": ways}))
+        while self.set_live_some(tenant, where):
+            pass
 
     def repaint(
         self, tenant: str, document_id: str, *, rev: int, readers: tuple[str, ...], fields: FilterFields
     ) -> None:
-        where = Selection(document_id, rev_below=rev)
-        with self._lock:
-            while (payload := self._first(filter_of_selection(tenant, where), ["collection"])) is not None:
-                collection = payload["collection"]
-                here, paint = equals("collection", collection), attributes_of(collection, readers, rev, fields)
-                waiting = filter_of_selection(tenant, where, here, equals("live", 0))
-                self._update(UpdateOperation.set_payload_by_filter(waiting, paint))
-                live = filter_of_selection(tenant, where, here, equals("live", 1))
-                paint["served"] = served(tenant, collection, readers)
-                self._update(UpdateOperation.set_payload_by_filter(live, paint))
+        while self.repaint_some(tenant, document_id, rev=rev, readers=readers, fields=fields):
+            pass
 
     def delete(self, tenant: str, where: Selection) -> None:
-        self._update(UpdateOperation.delete_points_by_filter(filter_of_selection(tenant, where)))
+        while self.delete_some(tenant, where):
+            pass
+
+    # Writes by filter, `PORTION` points at a time, for who lets searches go between. Each selects and writes in one
+    # turn, so the filter holds as a fence for every portion; each says whether there may be more.
+
+    def set_live_some(self, tenant: str, where: Selection) -> bool:
+        with self._lock:
+            waiting = self._portion(filter_of_selection(tenant, where, equals("live", 0)), ["collection", "readers"])
+            for (collection, *readers), ids in _alike(waiting, lambda it: (it["collection"], *it["readers"])):
+                self._paint(ids, {"live": 1, "served": served(tenant, collection, readers)})
+            return len(waiting) == PORTION
+
+    def repaint_some(
+        self, tenant: str, document_id: str, *, rev: int, readers: tuple[str, ...], fields: FilterFields
+    ) -> bool:
+        with self._lock:
+            where = Selection(document_id, rev_below=rev)
+            older = self._portion(filter_of_selection(tenant, where), ["collection", "live"])
+            for (collection, live), ids in _alike(older, lambda it: (it["collection"], it["live"])):
+                ways = {"served": served(tenant, collection, readers)} if live else {}
+                self._paint(ids, attributes_of(readers, rev, fields) | ways)
+            return len(older) == PORTION
+
+    def delete_some(self, tenant: str, where: Selection) -> bool:
+        with self._lock:
+            going = self._portion(filter_of_selection(tenant, where), [])
+            if going:
+                self._update(UpdateOperation.delete_points([record.id for record in going]))
+            return len(going) == PORTION
+
+    def _portion(self, within: Filter, keys: list[str]) -> list[Record]:
+        return self._scroll(ScrollRequest(limit=PORTION, filter=within, with_payload=keys or False))[0]
+
+    def _paint(self, ids: list[PointId], payload: dict[str, Any]) -> None:
+        self._update(UpdateOperation.set_payload(ids, payload))
 
     # --- reads
 
@@ -151,9 +189,7 @@ class EdgeIndex:
 
     def search(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> list[list[Candidate]]:
         if scope.condition is not None:
-            for path, parameters in paths_of_condition(scope.condition).items():
-                if path not in self._indexed and len(self._indexed) < self._max_indexes:
-                    self._index_path(path, parameters)
+            self._prepare(scope.condition)
         within, corpus = filter_of_scope(scope), corpus_of_scope(scope)
         return self._asked([_request(arm, within, corpus, limit) for arm in arms])
 
@@ -243,12 +279,25 @@ class EdgeIndex:
 
     def _asked(self, requests: list[QueryRequest]) -> list[list[Candidate]]:
         batch = QueryBatchRequest(requests)
-        answers = self._engine(lambda: self._shard.query_batch(batch))
-        return [[_candidate(point) for point in answer] for answer in answers]
+        with self._lock:
+            answers = self._engine(lambda: self._shard.query_batch(batch))
+            self._identify({point.id for answer in answers for point in answer})
+            return [[self._candidate(point) for point in answer] for answer in answers]
 
-    def _first(self, within: Filter, keys: list[str]) -> dict[str, Any] | None:
-        records, _ = self._scroll(ScrollRequest(limit=1, filter=within, with_payload=keys))
-        return _payload(records[0]) if records else None
+    def _identify(self, ids: set[PointId]) -> None:
+        """Learns whose the points are, as far as it is not known: of a point it only changes by an upsert."""
+        if not (unknown := ids - self._identities.keys()):
+            return
+        if len(self._identities) + len(unknown) > IDENTITIES:
+            self._identities.clear()
+            unknown = ids
+        keys = ["document", "version", "attempt"]
+        for record in self._engine(lambda: self._shard.retrieve(list(unknown), keys, False)):
+            payload = _payload(record)
+            self._identities[record.id] = (intern(payload["document"]), payload["version"], payload["attempt"])
+
+    def _candidate(self, point: ScoredPoint) -> Candidate:
+        return Candidate(str(point.id), point.score, *self._identities[point.id])
 
     def _pages(self, tenant: str | None, where: Selection | None, *, vectors: bool) -> Iterator[StoredPoint]:
         points, rest = self.page(tenant, where, vectors=vectors, after=None)
@@ -270,6 +319,13 @@ class EdgeIndex:
             _SPARSE: qdrant_edge.SparseVector(list(sparse.indices), list(sparse.values)),
         }
         return qdrant_edge.Point(point.id, vectors, payload_of(point))
+
+    def _prepare(self, condition: Condition) -> None:
+        missing = {path: kind for path, kind in paths_of_condition(condition).items() if path not in self._indexed}
+        if missing and self._engine(self._shard.info).points_count > self._index_fields_above:
+            for path, parameters in missing.items():
+                if len(self._indexed) < MAX_INDEXES:
+                    self._index_path(path, parameters)
 
     def _index_path(self, path: str, parameters: IndexParams) -> None:
         self._update(UpdateOperation.create_field_index(path, parameters))
@@ -321,13 +377,17 @@ def _request(arm: Arm, within: Filter, corpus: Filter, limit: int) -> QueryReque
         case SparseArm(terms):
             sparse = qdrant_edge.SparseVector(list(terms.indices), list(terms.values))
             query, params = Query.Nearest(sparse, using=_SPARSE), SearchParams(idf=IdfParams(corpus=corpus))
-    keys: list[str] = ["document", "version", "attempt"]
-    return QueryRequest(limit=limit, query=query, filter=within, params=params, with_payload=keys, with_vector=False)
+    return QueryRequest(limit=limit, query=query, filter=within, params=params, with_payload=False, with_vector=False)
 
 
-def _candidate(point: ScoredPoint) -> Candidate:
-    payload = _payload(point)
-    return Candidate(str(point.id), point.score, payload["document"], payload["version"], payload["attempt"])
+def _alike(
+    records: list[Record], look: Callable[[dict[str, Any]], tuple[Any, ...]]
+) -> Iterable[tuple[tuple[Any, ...], list[PointId]]]:
+    """The ids of the records by how their payloads look."""
+    groups: dict[tuple[Any, ...], list[PointId]] = {}
+    for record in records:
+        groups.setdefault(look(_payload(record)), []).append(record.id)
+    return groups.items()
 
 
 def _stored(record: Record) -> StoredPoint:

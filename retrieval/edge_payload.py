@@ -34,15 +34,14 @@ def payload_of(point: Point) -> dict[str, Any]:
         "live": 0,
         "chunk": chunk.id,
         "body": _body(chunk, point.digest),
-        **attributes_of(placement.collection_id, placement.readers, placement.rev, placement.fields),
+        **attributes_of(placement.readers, placement.rev, placement.fields),
     }
 
 
-def attributes_of(collection_id: str, readers: tuple[str, ...], rev: int, fields: FilterFields) -> dict[str, Any]:
-    """What a repaint writes. `reach` is equal for points that the same readers reach."""
+def attributes_of(readers: tuple[str, ...], rev: int, fields: FilterFields) -> dict[str, Any]:
+    """What a repaint writes."""
     return {
         "readers": list(readers),
-        "reach": json.dumps([collection_id, *readers]),
         "rev": rev,
         "f": stored_fields(fields),
     }

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from retrieval.errors import IndexUnavailable
+from retrieval.filters import FilterFields
 from retrieval.index import Index, Selection, StoredPoint
 from retrieval.index_wire import HELLO, Outcome, WireError, encode, parse_address, receive
 
@@ -35,11 +36,20 @@ _STOP_S: Final = 5.0  # how long requests already received may still be answered
 
 
 class ServedIndex(Index, Protocol):
-    """An index that can be served: it also reads in pages and writes to disk when told."""
+    """An index that can be served: it also reads and writes in portions (which say whether there is more), and
+    writes to disk when told."""
 
     def page(
         self, tenant: str | None, where: Selection | None, *, vectors: bool, after: str | None
     ) -> tuple[list[StoredPoint], str | None]: ...
+
+    def set_live_some(self, tenant: str, where: Selection) -> bool: ...
+
+    def repaint_some(
+        self, tenant: str, document_id: str, *, rev: int, readers: tuple[str, ...], fields: FilterFields
+    ) -> bool: ...
+
+    def delete_some(self, tenant: str, where: Selection) -> bool: ...
 
     def flush(self) -> None: ...
 
@@ -59,9 +69,9 @@ METHODS: Final[Mapping[str, Urgency]] = {
     "count": Urgency.READ,
     "health": Urgency.READ,
     "upsert": Urgency.WRITE,
-    "set_live": Urgency.WRITE,
-    "repaint": Urgency.WRITE,
-    "delete": Urgency.WRITE,
+    "set_live_some": Urgency.WRITE,
+    "repaint_some": Urgency.WRITE,
+    "delete_some": Urgency.WRITE,
     "page": Urgency.BULK,
 }
 
@@ -160,8 +170,9 @@ class _Server:
 
     def _finish(self) -> None:
         """Runs what had been received, writes it to disk, and hangs up."""
-        self._agenda.close()
         deadline = time.monotonic() + _STOP_S
+        self._listener.shutdown(socket.SHUT_RDWR)  # ends `accept`, which closing would not
+        self._agenda.close()
         while time.monotonic() < deadline and (job := self._agenda.take(0)) is not None:
             self._run(job)
         self._agenda.drop()
@@ -170,6 +181,8 @@ class _Server:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RD)  # replies on their way still leave
+        while self._connections and time.monotonic() < deadline:
+            time.sleep(_TICK_S / 10)
 
     def _flush(self) -> None:
         self._unflushed = False
@@ -199,7 +212,7 @@ class _Server:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return  # closed: the server stops
+                return  # shut down: the server stops
             threading.Thread(target=self._serve, args=(connection,), name="index-connection", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -59,15 +59,19 @@ class SocketIndex:
         return list(self._ask("search_selection", tenant=tenant, where=where, arm=arm, limit=limit))
 
     def set_live(self, tenant: str, where: Selection) -> None:
-        self._ask("set_live", tenant=tenant, where=where)
+        while self._ask("set_live_some", tenant=tenant, where=where):
+            pass
 
     def repaint(
         self, tenant: str, document_id: str, *, rev: int, readers: tuple[str, ...], fields: FilterFields
     ) -> None:
-        self._ask("repaint", tenant=tenant, document_id=document_id, rev=rev, readers=readers, fields=dict(fields))
+        paint = {"rev": rev, "readers": readers, "fields": dict(fields)}
+        while self._ask("repaint_some", tenant=tenant, document_id=document_id, **paint):
+            pass
 
     def delete(self, tenant: str, where: Selection) -> None:
-        self._ask("delete", tenant=tenant, where=where)
+        while self._ask("delete_some", tenant=tenant, where=where):
+            pass
 
     def points_of(self, tenant: str, where: Selection, *, vectors: bool = False) -> Iterator[StoredPoint]:
         return self._pages(tenant, where, vectors=vectors)

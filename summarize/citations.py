@@ -427,7 +427,7 @@ def _units(text: str) -> list[str]:
     """
     cuts = [0]
     for line in _LINE.finditer(text):
-        starts = [line.start() + start for start, _ in sentence_spans(line.group(), longest=HELD_BACK)]
+        starts = [line.start() + start for start, _ in sentence_spans(line.group(), longest=HELD_BACK, streamed=True)]
         ends = [run.end() for run in _AFTER_STOP.finditer(text, line.start(), line.end())]
         cuts += sorted(_behind_markers(text, at) for at in {*starts, *ends})
     cuts = [cut for cut in dict.fromkeys(cuts) if text[cut:].strip()]

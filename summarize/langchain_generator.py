@@ -107,6 +107,7 @@ class ChatGeneration:
         self._deltas: queue.Queue[AIMessageChunk | Exception | None] = queue.Queue(maxsize=BUFFER)
         self._cancelled = threading.Event()
         self._usage = GenerationUsage(None, None, 0)
+        self._finished = False
 
     @property
     def usage(self) -> GenerationUsage:
@@ -127,13 +128,15 @@ class ChatGeneration:
     def _texts(self) -> Iterator[str]:
         ends = time.monotonic() + self._timeout_s
         written = 0
-        while (delta := self._next(ends)) is not None:
+        while not self._cancelled.is_set() and (delta := self._next(ends)) is not None:
             self._count(delta)
             text = str(delta.text)
             written += len(text)
             yield text
             if written > self._longest:
                 return
+        if not (self._finished or self._cancelled.is_set()):
+            raise GeneratorUnavailable("The model that writes answers stopped in the middle of its reply.")
 
     def _next(self, ends: float) -> AIMessageChunk | None:
         """The next delta, None at the end. Waits no longer than a stall, nor beyond the end of the time."""
@@ -176,6 +179,9 @@ class ChatGeneration:
         return False
 
     def _count(self, delta: AIMessageChunk) -> None:
+        # Every provider says why it stopped (finish_reason, stop_reason, done_reason, stopReason). A connection that
+        # merely ended, or a server that sent no choice at all, does not.
+        self._finished |= any("reason" in key.casefold() and value for key, value in delta.response_metadata.items())
         usage = delta.usage_metadata
         if usage is not None:
             self._usage = GenerationUsage(

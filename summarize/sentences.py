@@ -36,12 +36,16 @@ _ABBREVIATIONS = frozenset(
 )
 
 
-def sentence_spans(text: str, *, longest: int = LONGEST) -> list[tuple[int, int]]:
-    """The spans [start, end) of the sentences of `text`, in code points, in order."""
+def sentence_spans(text: str, *, longest: int = LONGEST, streamed: bool = False) -> list[tuple[int, int]]:
+    """The spans [start, end) of the sentences of `text`, in code points, in order.
+
+    `streamed` decides by what stands before a cut and the next word only, so that no text behind it changes the cut:
+    a line is then a row when a " | " stands before its first full stop.
+    """
     return [
         cut
         for start, end in _units(text)
-        for sentence in _split(text, start, end)
+        for sentence in _split(text, start, end, streamed=streamed)
         for cut in _cut(text, *_trimmed(text, *sentence), longest)
         if any(c.isalnum() for c in text[cut[0] : cut[1]])
     ]
@@ -92,12 +96,14 @@ def _ends(line: str, following: str, longest: int) -> bool:
     return longest < SHORT_LINE or len(line.strip()) < RAGGED * longest
 
 
-def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    if is_row(text[start:end]):
+def _split(text: str, start: int, end: int, *, streamed: bool) -> Iterator[tuple[int, int]]:
+    if not streamed and is_row(text[start:end]):
         yield start, end
         return
     at = start
     for stop in _STOP.finditer(text, start, end):
+        if at == start and is_row(text[start : stop.start()]):
+            break
         if stop["cjk"] or _is_stop(text, at, stop.start(), stop.end(), end):
             yield at, stop.end()
             at = stop.end()

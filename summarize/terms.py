@@ -1,8 +1,7 @@
 """Terms of a text: its content words, numbers and names, in the form in which two texts can be compared.
 
 A *term* is a content word, case-folded and stripped of its inflection, or a bigram of Chinese, Japanese or Korean
-characters. A *number* is canonical ("1,200" and "1200" are one, "two" is 2, "March" is 3, "1.2 million" is also
-1200000). A *name* is a word with a capital or a digit inside that does not start its sentence.
+characters. A *number* is canonical ("1,200" and "1200" are one, "two" is 2, "1.2 million" is also 1200000). A *name* is a word with a capital or a digit inside that does not start its sentence.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from itertools import pairwise
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:[’'][^\W_]+)?")
 _CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]+")
-_NUMBER = re.compile(r"(?<![\w.])(?:[A-Za-z]{0,2}[-.]?)?(\d+(?:[.,]\d+)*)(?:[^\S\n]*(thousand|million|billion|trillion|bn|m|k)\b)?", re.I)
+_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])(?:[A-Za-z]{0,2}[-.]?)?(\d+(?:[.,]\d+)*)(?:[^\S\n]*(thousand|million|billion|trillion|bn|m|k)\b)?", re.I)
+_ISO_DATE = re.compile(r"\b\d{4}-(\d{2})-\d{2}\b")
 _SCALE = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9, "bn": 9, "trillion": 12}
 _SPELLED = {
     word: str(value)
@@ -116,16 +116,25 @@ def canonical(number: str) -> str:
 def claimed_numbers(text: str) -> list[frozenset[str]]:
     """Each number a statement claims, as the spellings that would prove it. "one" and month names claim nothing."""
     text = unicodedata.normalize("NFKC", text)
-    claims = [_spellings(match) for match in _NUMBER.finditer(text)]
+    months = {match.start(1) for match in _ISO_DATE.finditer(text)}
+    claims = [
+        _spellings(match) | ({f"month {canonical(match.group(1))}"} if match.start(1) in months else set())
+        for match in _NUMBER.finditer(text)
+    ]
     return claims + [frozenset({_SPELLED[w]}) for w in words(text) if w in _SPELLED]
 
 
 def offered_numbers(text: str) -> frozenset[str]:
-    """Every number a passage can prove: written in digits, spelled out, or meant by a month's name."""
+    """Every number a passage can prove: written in digits, spelled out, or ("month 3") meant by a month's name."""
     text = unicodedata.normalize("NFKC", text)
     found = {spelling for match in _NUMBER.finditer(text) for spelling in _spellings(match)}
     found |= {canonical(digits) for digits in re.findall(r"\d+", text)}
-    return frozenset(found | {_SPELLED.get(w) or _MONTHS.get(w) or w for w in words(text) if w in _SPELLED or w in _MONTHS})
+    for word in words(text):
+        if word in _SPELLED:
+            found.add(_SPELLED[word])
+        elif word in _MONTHS:
+            found.add(f"month {_MONTHS[word]}")
+    return frozenset(found)
 
 
 def _spellings(match: re.Match[str]) -> frozenset[str]:

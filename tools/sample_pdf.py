@@ -195,7 +195,7 @@ def _column_widths(rows: Sequence[Sequence[str]], width: float) -> list[float]:
     """Shares of `width` by the longest cell of each column, at least what its longest word needs."""
     weights = [
         max(
-            min(WIDEST_CELL, max(map(len, column))),
+            2 + min(WIDEST_CELL, max(map(len, column))),
             2 + 1.5 * max(len(word) for text in column for word in text.split() or [""]),
         )
         for column in zip(*rows, strict=True)

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -35,7 +35,7 @@ class Database:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.is_sqlite else create_engine(url, pool_pre_ping=True)
         # SQLite's data_version counts the commits of others as one connection sees them, so it needs one of its own.
-        self._watching: Connection | None = None
+        self._watching: PoolProxiedConnection | None = None
         self._watching_lock = threading.Lock()
 
     @contextmanager
@@ -85,8 +85,12 @@ class Database:
             return time.monotonic_ns()
         with self._watching_lock:
             if self._watching is None:
-                self._watching = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            return int(self._watching.exec_driver_sql("PRAGMA data_version").scalar_one())
+                self._watching = self.engine.raw_connection()
+            cursor = self._watching.cursor()
+            try:
+                return int(cursor.execute("PRAGMA data_version").fetchone()[0])  # type: ignore[attr-defined]
+            finally:
+                cursor.close()
 
     def close(self) -> None:
         with self._watching_lock:

@@ -303,6 +303,18 @@ def test_set_live_reaches_one_attempt_only(index: Index, tenant: str) -> None:
     assert {stored.attempt for stored in index.points_of(tenant, Selection("d", live=True))} == {3}
 
 
+def test_writes_by_selection_reach_all_the_points_of_a_long_document(index: Index, tenant: str) -> None:
+    index.upsert(tenant, [point(tenant, "d1", n) for n in range(200)])
+    index.set_live(tenant, Selection("d1", attempt=1))
+    assert index.count(tenant, Selection("d1", live=True)) == 200
+    index.repaint(tenant, "d1", rev=2, readers=("b",), fields=fields())  # type: ignore[arg-type]
+    assert index.count(tenant, Selection("d1", rev_below=2)) == 0
+    [dense] = index.search(everything(tenant, labels=frozenset({"b"})), [DenseArm(unit(1))], limit=500)
+    assert len(dense) == 200
+    index.delete(tenant, Selection("d1"))
+    assert index.count(tenant, Selection("d1")) == 0
+
+
 def test_a_late_erase_of_older_versions_spares_the_newer(index: Index, tenant: str) -> None:
     put_live(index, point(tenant, "d1", version=3, attempt=9))
     index.delete(tenant, Selection("d1", version_below=3))

@@ -143,6 +143,7 @@ def becomes_a_program(_target: str) -> ParsedDocument:
 
 def kills_its_parent(_target: str) -> ParsedDocument:
     os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(5)  # longer than dying takes
     return good("killed")
 
 
@@ -204,6 +205,13 @@ def allocates_and_aborts(_target: str) -> ParsedDocument:
             held.append(bytearray(2**20))
     except MemoryError:
         os.abort()
+
+
+def works_for_a_while(_target: str) -> ParsedDocument:
+    until = time.process_time() + 0.6
+    while time.process_time() < until:
+        pass
+    return good(str(os.getpid()))
 
 
 def spins(_target: str) -> ParsedDocument:
@@ -317,7 +325,8 @@ def answers_twice(_target: str) -> ParsedDocument:
     return good("")
 
 
-def digs_without_end(_target: str) -> ParsedDocument:
-    while True:
+def digs_deep(_target: str) -> ParsedDocument:
+    for _ in range(1_100):  # more than Python's own rmtree takes
         Path("d").mkdir()
         os.chdir("d")
+    return good("deep")

@@ -120,7 +120,7 @@ def test_a_good_document_comes_back_whole(pool: ParserPool, tmp_path: Path) -> N
     assert parsed.elements[0].lines[0].box.x1 == 10.0
 
 
-@at_every_level
+@at_guarded_levels
 def test_a_parser_may_use_threads(pool: ParserPool, tmp_path: Path) -> None:
     assert parse(pool, tmp_path, "starts_a_thread") == "threaded"
 
@@ -156,6 +156,7 @@ def test_a_child_parses_several_documents_and_is_then_replaced(tmp_path: Path) -
 
 def test_more_callers_than_children_wait_for_their_turn(tmp_path: Path) -> None:
     pool = open_pool(tmp_path / "scratch", None, size=2)
+    known = len(processes_of(os.getpid()))
     folders = [tmp_path / str(number) for number in range(12)]
     try:
         with ThreadPoolExecutor(6) as callers:
@@ -163,8 +164,7 @@ def test_more_callers_than_children_wait_for_their_turn(tmp_path: Path) -> None:
                 folder.mkdir()
             texts = list(callers.map(lambda folder: parse(pool, folder, "good", folder.name), folders))
         assert texts == [folder.name for folder in folders]
-        # the zygote in its namespaces is two processes
-        assert len(processes_of(os.getpid())) <= 2 + 2 + len(psutil.Process().children())
+        assert len(processes_of(os.getpid())) - known <= 2
     finally:
         pool.close()
 
@@ -356,22 +356,19 @@ def test_a_parser_fills_no_disk(pool: ParserPool, tmp_path: Path, attack: str) -
     assert_still_works(pool, tmp_path)
 
 
-@pytest.mark.parametrize("pool", [(level, HASTE) for level in WRITING], indirect=True, ids=str)
-def test_folders_deeper_than_a_path_are_ended_and_removed(pool: ParserPool, tmp_path: Path) -> None:
-    with pytest.raises(Unparseable, match="limit"):
-        parse(pool, tmp_path, "digs_without_end")
-    assert_still_works(pool, tmp_path)
+@pytest.mark.parametrize("pool", [SandboxLevel.NAMESPACE], indirect=True)
+def test_folders_in_folders_without_end_are_removed(pool: ParserPool, tmp_path: Path) -> None:
+    assert parse(pool, tmp_path, "digs_deep") == "deep"
+    assert parse(pool, tmp_path, "whereabouts").split("\n")[4] == "document"
 
 
 def test_processor_time_is_counted_for_each_document_alone(tmp_path: Path) -> None:
     pool = open_pool(tmp_path / "scratch", None, size=1)
     try:
-        for _ in range(3):
-            with pytest.raises(Unparseable, match="processor time"):
-                parse(pool, tmp_path, "spins")
-            assert_still_works(pool, tmp_path)
+        children = {parse(pool, tmp_path, "works_for_a_while") for _ in range(4)}
     finally:
         pool.close()
+    assert len(children) == 1  # 2.4 s in one child, whose limit is 1 s for each, rounded up to at most 2 s
 
 
 # Bugs and crashes
@@ -486,8 +483,7 @@ def test_closing_leaves_no_process_and_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", list(SandboxLevel))
-@pytest.mark.parametrize("attack", ["sleeps_for_ever", "spins"])
-def test_no_process_is_left_when_the_pools_own_is_killed(tmp_path: Path, level: SandboxLevel, attack: str) -> None:
+def test_no_process_is_left_when_the_pools_own_is_killed(tmp_path: Path, level: SandboxLevel) -> None:
     open_pool(tmp_path / "probe", level).close()
     document = tmp_path / "document.txt"
     document.write_text("text")
@@ -499,7 +495,7 @@ def test_no_process_is_left_when_the_pools_own_is_killed(tmp_path: Path, level: 
         pool = ParserPool(parsers={PARSERS!r}, limits=ParserLimits(), size=1, level=SandboxLevel({level.value!r}),
                           scratch=Path({str(tmp_path)!r}) / "scratch", allow_none=True)
         print("ready", flush=True)
-        pool.parse(Path({str(document)!r}), media_type="text/plain", name={attack!r})
+        pool.parse(Path({str(document)!r}), media_type="text/plain", name="spins")
     """)
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
@@ -510,3 +506,6 @@ def test_no_process_is_left_when_the_pools_own_is_killed(tmp_path: Path, level: 
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         assert wait_until_gone(family, patience_s=2.0) == []
+    (abandoned,) = (tmp_path / "scratch").iterdir()
+    open_pool(tmp_path / "scratch", level).close()
+    assert not abandoned.exists()

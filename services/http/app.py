@@ -1,0 +1,64 @@
+"""The application: routes, errors and limits put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, FastAPI
+
+from services.http import (
+    collections_api,
+    dead_letters_api,
+    documents_api,
+    drop_folder_api,
+    generation_api,
+    health_api,
+    problems,
+    search_api,
+)
+from services.http.envelope import Envelope
+from services.http.house import House
+
+VERSION = "0.1.0"
+# Reads of the catalogue beside the counted kinds of work.
+_SPARE_THREADS = 16
+
+ROUTERS: dict[str, tuple[APIRouter, ...]] = {
+    "documents": (
+        collections_api.router,
+        documents_api.router,
+        dead_letters_api.router,
+        drop_folder_api.router,
+    ),
+    "search": (search_api.router,),
+    "summary": (generation_api.router,),
+}
+
+
+def create_app(house: House, *, roles: tuple[str, ...], file_bytes: int, json_bytes: int) -> FastAPI:
+    """The API of a process with these roles; health is always there."""
+    generations = house.generation_permits.count
+    threads = house.search_permits.count + house.intake_permits.count + generations + _SPARE_THREADS
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        app.state.stream_limiter = CapacityLimiter(2 * generations)
+        yield
+
+    app = FastAPI(
+        title="ragstone",
+        version=VERSION,
+        summary="Self-hosted retrieval services for unstructured documents",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.house = house
+    problems.install(app)
+    for router in (*(router for role in roles for router in ROUTERS[role]), health_api.router):
+        app.include_router(router)
+    app.add_middleware(Envelope, file_bytes=file_bytes, json_bytes=json_bytes)
+    return app

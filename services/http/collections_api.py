@@ -1,0 +1,94 @@
+"""Routes of collections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from jsonschema import Draft202012Validator, SchemaError
+
+from ingest.intake import check_readers
+from ragstone import models as wire
+from retrieval.documents import Collection
+from retrieval.errors import InvalidRequest
+from services.http import shown
+from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"])
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[str | None, Query(max_length=2_000)]
+
+
+@router.post("", status_code=201, operation_id="create_collection")
+def create(body: wire.NewCollection, principal: Writing, house: Home) -> wire.Collection:
+    """A new, empty collection."""
+    created = house.catalogue.collections.create(
+        principal.tenant,
+        body.name,
+        description=body.description,
+        default_readers=_readers(house, body.default_readers),
+        metadata_schema=_schema(body.metadata_schema),
+    )
+    return _shown(house, created)
+
+
+@router.get("", operation_id="list_collections")
+def list_(principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = None) -> wire.Collections:
+    """The collections one may read, by name."""
+    context = f"collections:{principal.tenant}"
+    page = house.catalogue.collections.page(principal, after=house.cursors.open(cursor, context=context), limit=limit)
+    return wire.Collections(
+        data=[_shown(house, found) for found in page.items],
+        next_cursor=house.cursors.seal(page.next, context=context),
+    )
+
+
+@router.get("/{collection}", operation_id="get_collection")
+def get(collection: wire.CollectionName, principal: Reading, house: Home) -> wire.Collection:
+    """One collection with its counts."""
+    return _shown(house, readable_collection(house, principal, collection))
+
+
+@router.patch("/{collection}", operation_id="update_collection")
+def patch(
+    collection: wire.CollectionName, body: wire.CollectionChange, principal: Writing, house: Home
+) -> wire.Collection:
+    """Changes what is named in the body; new default readers hold for later documents."""
+    readable_collection(house, principal, collection)
+    given: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+    if "default_readers" in given:
+        given["default_readers"] = _readers(house, body.default_readers)
+    if "metadata_schema" in given:
+        given["metadata_schema"] = _schema(body.metadata_schema)
+    return _shown(house, house.catalogue.collections.update(principal.tenant, collection, **given))
+
+
+@router.delete("/{collection}", status_code=202, operation_id="delete_collection")
+def delete(collection: wire.CollectionName, principal: Deleting, house: Home) -> wire.Collection:
+    """Deletes the collection with its documents: search stops at once, the name is free when they are gone."""
+    found = readable_collection(house, principal, collection)
+    shown_before = _shown(house, found)
+    house.catalogue.collections.delete(principal.tenant, collection)
+    house.ring()
+    return shown_before
+
+
+def _shown(house: House, found: Collection) -> wire.Collection:
+    return shown.collection(found, house.catalogue.collections.statistics(found), house.spec)
+
+
+def _readers(house: House, readers: list[str] | None) -> tuple[str, ...] | None:
+    if readers is None:
+        return None
+    check_readers(readers, limit=house.intake.limits.readers, pointer="/default_readers")
+    return tuple(readers)
+
+
+def _schema(schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    if schema is not None:
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            raise InvalidRequest(f"Not a JSON Schema: {error.message}", pointer="/metadata_schema") from error
+    return schema

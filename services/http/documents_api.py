@@ -1,0 +1,372 @@
+"""Routes of documents and chunks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from ingest import chunk_file
+from ingest.chunk_file import ChunkFile
+from ingest.intake import FileItem, TextItem, check_readers
+from ragstone import models as wire
+from retrieval.documents import Attributes, Document, DocumentState, Lane
+from retrieval.errors import InvalidFilter, InvalidMetadata, InvalidRequest, NotFound, UnsupportedType
+from retrieval.filters import check_metadata, parse_filter
+from retrieval.principal import Principal
+from services.http import shown
+from services.http.collections_api import Cursor, Limit
+from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
+from services.http.problems import problem_of
+
+router = APIRouter(prefix="/v1", tags=["documents"])
+
+_BLOCK = 1 << 20
+_FORM_FIELDS = {"file", "external_id", "title", "metadata", "readers", "lane"}
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "external_id": {"type": "string"},
+                        "title": {"type": "string"},
+                        "metadata": {"type": "string", "description": "a JSON object"},
+                        "readers": {"type": "string", "description": "a JSON list of labels"},
+                        "lane": {"type": "string", "enum": ["interactive", "bulk"]},
+                    },
+                }
+            },
+            "application/json": {"schema": wire.NewDocument.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post(
+    "/collections/{collection}/documents",
+    status_code=202,
+    operation_id="create_document",
+    openapi_extra=_UPLOAD_BODY,
+)
+async def create(collection: wire.CollectionName, request: Request, principal: Writing, house: Home) -> wire.Document:
+    """Takes a file (multipart) or a text (JSON). 202: it is durable and will reach a final state."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form(max_files=1, max_fields=16) as form:
+            return await run_in_threadpool(_take_form, house, principal, collection, form)
+    if kind == "application/json":
+        body = await request.body()
+        return await run_in_threadpool(_take_json, house, principal, collection, body)
+    raise UnsupportedType("Send multipart/form-data with a file, or application/json with a text.")
+
+
+@router.post("/collections/{collection}/documents:batch", status_code=202, operation_id="create_documents")
+def create_batch(
+    collection: wire.CollectionName, body: wire.NewDocuments, request: Request, principal: Writing, house: Home
+) -> wire.BatchReply:
+    """Takes up to 1,000 texts in one transaction; what is wrong with one is that one's problem."""
+    with house.intake_permits.one():
+        found = readable_collection(house, principal, collection)
+        items = [_parsed_item(raw, i) for i, raw in enumerate(body.documents)]
+        accepted = iter(house.intake.accept_texts(found, [item for item in items if isinstance(item, TextItem)]))
+        answers = [next(accepted) if isinstance(item, TextItem) else item for item in items]
+    request_id = request.state.request_id
+    return wire.BatchReply(
+        data=[
+            problem_of(answer, request_id) if isinstance(answer, Exception) else shown.document(answer, ())
+            for answer in answers
+        ]
+    )
+
+
+@router.get("/documents", operation_id="list_documents")
+def list_(
+    principal: Reading,
+    house: Home,
+    collection: wire.CollectionName | None = None,
+    state: DocumentState | None = None,
+    external_id: Annotated[str | None, Query(max_length=500)] = None,
+    filter: Annotated[str | None, Query(max_length=20_000, description="the filter grammar as JSON")] = None,  # noqa: A002
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> wire.Documents:
+    """Documents, newest first; deleted ones only with `state=deleted`."""
+    found = None if collection is None else readable_collection(house, principal, collection)
+    context = f"documents:{principal.tenant}:{collection}:{state}:{external_id}:{filter}"
+    page = house.catalogue.documents.page(
+        principal,
+        collection_id=None if found is None else found.id,
+        state=state,
+        external_id=external_id,
+        condition=parse_filter(_json_parameter(filter)),
+        after=house.cursors.open(cursor, context=context),
+        limit=limit,
+    )
+    timelines = house.catalogue.documents.timelines([document.id for document in page.items])
+    return wire.Documents(
+        data=[shown.document(document, timelines[document.id]) for document in page.items],
+        next_cursor=house.cursors.seal(page.next, context=context),
+    )
+
+
+@router.get("/documents/{document_id}", operation_id="get_document")
+async def get(
+    document_id: str,
+    principal: Reading,
+    house: Home,
+    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for a final state")] = 0,
+) -> wire.Document:
+    """One document; with `wait` it answers when the state is final or the time is over."""
+    found = await run_in_threadpool(house.catalogue.documents.get, principal, document_id)
+    if wait and not found.state.is_final:
+        await house.waiting.final(document_id, timeout_s=wait)
+    return await run_in_threadpool(_fresh, house, principal, document_id)
+
+
+@router.get("/documents/{document_id}/content", operation_id="get_document_content")
+def content(document_id: str, principal: Reading, house: Home) -> Response:
+    """The original bytes of the newest version."""
+    found = _present(house, principal, document_id)
+    digest, inline = house.catalogue.documents.content_digest(found)
+    data = inline.encode() if inline is not None else house.blobs.read(found.tenant, digest)
+    # Never shown by a browser as a page of ours: these are somebody's bytes.
+    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff", "ETag": f'"{digest}"'}
+    return Response(data, media_type=found.media_type, headers=headers)
+
+
+@router.get("/documents/{document_id}/text", operation_id="get_document_text")
+def text(document_id: str, principal: Reading, house: Home) -> Response:
+    """The live version's extracted text: what character spans count in."""
+    return Response(_file(house, principal, document_id).text, media_type="text/plain; charset=utf-8")
+
+
+@router.get("/documents/{document_id}/elements", operation_id="list_document_elements")
+def elements(
+    document_id: str, principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = None
+) -> wire.Elements:
+    """The live version's parsed elements, in reading order."""
+    file = _file(house, principal, document_id)
+    context = f"elements:{document_id}"
+    start = int(house.cursors.open(cursor, context=context) or 0)
+    end = start + limit
+    return wire.Elements(
+        data=[shown.element(found, file.text) for found in file.elements[start:end]],
+        next_cursor=house.cursors.seal(str(end) if end < len(file.elements) else None, context=context),
+    )
+
+
+@router.get("/documents/{document_id}/chunks", operation_id="list_document_chunks")
+def chunks(document_id: str, principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = None) -> wire.Chunks:
+    """The live version's chunks, in order."""
+    file = _file(house, principal, document_id)
+    context = f"chunks:{document_id}"
+    start = int(house.cursors.open(cursor, context=context) or 0)
+    end = start + limit
+    return wire.Chunks(
+        data=[shown.chunk(found) for found in file.chunks[start:end]],
+        next_cursor=house.cursors.seal(str(end) if end < len(file.chunks) else None, context=context),
+    )
+
+
+@router.get("/chunks/{chunk_id}", operation_id="get_chunk")
+def chunk(chunk_id: str, principal: Reading, house: Home) -> wire.ChunkInContext:
+    """One chunk of a live version, with the ids of its neighbours."""
+    for point in house.index.chunk_points(principal.tenant, chunk_id):
+        file = _file(house, principal, point.chunk.document_id)
+        ordinal = next((one.ordinal for one in file.chunks if one.id == chunk_id), None)
+        if ordinal is not None:
+            return shown.chunk_in_context(file, ordinal)
+    raise NotFound("There is no such chunk.")
+
+
+@router.patch("/documents/{document_id}", operation_id="update_document")
+def patch(document_id: str, body: wire.DocumentChange, principal: Writing, house: Home) -> wire.Document:
+    """Changes attributes, shown at once; a new title is embedded again meanwhile."""
+    given = body.model_fields_set
+    for name in ("title", "metadata"):
+        if name in given and getattr(body, name) is None:
+            raise InvalidRequest(f"{name} cannot be null.", pointer=f"/{name}")
+    found = _present(house, principal, document_id)
+    attributes = Attributes(
+        title=body.title,
+        metadata=body.metadata,
+        readers=None if body.readers is None else tuple(body.readers),
+    )
+    checked = house.intake.checked(readable_collection(house, principal, found.collection), attributes)
+    house.catalogue.documents.patch(
+        principal, document_id, checked, readers_reset="readers" in given and body.readers is None
+    )
+    house.ring()
+    return _fresh(house, principal, document_id)
+
+
+@router.post("/documents/{document_id}:reprocess", status_code=202, operation_id="reprocess_document")
+def reprocess(document_id: str, principal: Writing, house: Home) -> wire.Document:
+    """Parses and embeds again as a new version; the old one stays live meanwhile."""
+    house.catalogue.documents.reprocess(principal, document_id, fingerprint=house.fingerprint)
+    house.ring()
+    return _fresh(house, principal, document_id)
+
+
+@router.delete("/documents/{document_id}", status_code=202, operation_id="delete_document")
+def delete(document_id: str, principal: Deleting, house: Home) -> wire.Document:
+    """Deletes: search stops at once, the index is erased after it."""
+    house.catalogue.documents.delete(principal, document_id)
+    house.ring()
+    return _fresh(house, principal, document_id)
+
+
+# --- reading what was sent ---
+
+
+def _take_form(house: House, principal: Principal, collection: str, form: FormData) -> wire.Document:
+    unknown = set(form) - _FORM_FIELDS
+    if unknown:
+        raise InvalidRequest(f"{min(unknown)} is not a field here.", pointer=f"/{min(unknown)}")
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise InvalidRequest("The form field file, with a file in it, is missing.", pointer="/file")
+    fields = {name: _single(form, name) for name in _FORM_FIELDS - {"file"}}
+    with house.intake_permits.one():
+        found = readable_collection(house, principal, collection)
+        item = FileItem(
+            spooled=house.intake.spool(_blocks(file.file)),
+            name=file.filename or "",
+            declared_type=file.content_type,
+            attributes=_form_attributes(house, fields),
+            lane=_lane(fields["lane"]),
+        )
+        return shown.document(house.intake.accept_file(found, item), ())
+
+
+def _take_json(house: House, principal: Principal, collection: str, body: bytes) -> wire.Document:
+    with house.intake_permits.one():
+        found = readable_collection(house, principal, collection)
+        (answer,) = house.intake.accept_texts(found, [_text_item(_validated(body))])
+    if isinstance(answer, Exception):
+        raise answer
+    return shown.document(answer, ())
+
+
+def _validated(body: bytes) -> wire.NewDocument:
+    try:
+        return wire.NewDocument.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError([{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]) from error
+
+
+def _parsed_item(raw: Any, position: int) -> TextItem | Exception:
+    try:
+        return _text_item(wire.NewDocument.model_validate(raw))
+    except ValidationError as error:
+        entries = [{**entry, "loc": ("body", "documents", position, *entry["loc"])} for entry in error.errors()]
+        return RequestValidationError(entries)
+
+
+def _text_item(body: wire.NewDocument) -> TextItem:
+    return TextItem(
+        text=body.text,
+        media_type=body.media_type,
+        attributes=Attributes(
+            title=body.title,
+            external_id=body.external_id,
+            metadata=body.metadata,
+            readers=None if body.readers is None else tuple(body.readers),
+        ),
+        lane=Lane(body.lane),
+    )
+
+
+def _form_attributes(house: House, fields: dict[str, str | None]) -> Attributes:
+    metadata = _form_json(fields["metadata"], "metadata")
+    readers = _form_json(fields["readers"], "readers")
+    if metadata is not None:
+        try:
+            check_metadata(metadata)
+        except InvalidMetadata as error:
+            raise InvalidMetadata(str(error), pointer=f"/metadata{error.pointer}") from None
+    if readers is not None:
+        if not isinstance(readers, list) or not all(isinstance(reader, str) for reader in readers):
+            raise InvalidRequest("readers must be a JSON list of strings.", pointer="/readers")
+        check_readers(readers, limit=house.intake.limits.readers)
+    return Attributes(
+        title=fields["title"],
+        external_id=fields["external_id"],
+        metadata=metadata,
+        readers=None if readers is None else tuple(readers),
+    )
+
+
+def _single(form: FormData, name: str) -> str | None:
+    values = form.getlist(name)
+    if len(values) > 1 or any(isinstance(value, UploadFile) for value in values):
+        raise InvalidRequest(f"{name} must be one text field.", pointer=f"/{name}")
+    return str(values[0]) if values else None
+
+
+def _form_json(text: str | None, name: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        kind = InvalidMetadata if name == "metadata" else InvalidRequest
+        raise kind(f"{name} is not JSON: {error}.", pointer=f"/{name}") from error
+
+
+def _lane(value: str | None) -> Lane:
+    try:
+        return Lane(value or Lane.INTERACTIVE)
+    except ValueError as error:
+        raise InvalidRequest("lane is interactive or bulk.", pointer="/lane") from error
+
+
+def _json_parameter(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidFilter(f"The filter is not JSON: {error}.", pointer="") from error
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(_BLOCK):
+        yield block
+
+
+# --- reading what is there ---
+
+
+def _fresh(house: House, principal: Principal, document_id: str) -> wire.Document:
+    found = house.catalogue.documents.get(principal, document_id)
+    return shown.document(found, house.catalogue.documents.timelines([document_id])[document_id])
+
+
+def _present(house: House, principal: Principal, document_id: str) -> Document:
+    """The document, unless it is deleted: then nothing of it is shown but its tombstone."""
+    found = house.catalogue.documents.get(principal, document_id)
+    if found.state.is_gone:
+        raise NotFound("The document is deleted.")
+    return found
+
+
+def _file(house: House, principal: Principal, document_id: str) -> ChunkFile:
+    found = _present(house, principal, document_id)
+    digest = house.catalogue.documents.chunk_file(found)
+    if digest is None:
+        raise NotFound("No version of the document is live yet.")
+    return chunk_file.unpack(house.blobs.read(found.tenant, digest))

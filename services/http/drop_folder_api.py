@@ -1,0 +1,29 @@
+"""Routes of the drop folder."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from ragstone import models as wire
+from services.http import shown
+from services.http.house import Administering, Home
+
+router = APIRouter(prefix="/v1", tags=["drop folder"])
+
+
+@router.get("/drop-folder", operation_id="get_drop_folder")
+def get(principal: Administering, house: Home) -> wire.DropFolder:
+    """What the last scan saw: held deletions, refused files, ignored files."""
+    return shown.drop_folder(house.catalogue.drop_files.report())
+
+
+@router.post("/drop-folder:confirm", operation_id="confirm_held_deletions")
+def confirm(principal: Administering, house: Home) -> wire.Decided:
+    """The held files are gone on purpose: their documents are deleted."""
+    return wire.Decided(files=house.catalogue.drop_files.decide_held(delete=True))
+
+
+@router.post("/drop-folder:discard", operation_id="discard_held_deletions")
+def discard(principal: Administering, house: Home) -> wire.Decided:
+    """The held files are gone by mistake: their documents stay."""
+    return wire.Decided(files=house.catalogue.drop_files.decide_held(delete=False))

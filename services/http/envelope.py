@@ -1,0 +1,69 @@
+"""What is around every request: its id, and the largest body that is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retrieval.errors import TooLarge
+from services.http.problems import problem_of, respond
+
+_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+# What multipart puts around a file: boundaries and the other fields, metadata among them.
+MULTIPART_SLACK = 1 << 20
+
+
+class Envelope:
+    """Gives every request an id (the caller's, if well-formed) and refuses a body over its limit, announced or not."""
+
+    def __init__(self, app: ASGIApp, *, file_bytes: int, json_bytes: int) -> None:
+        self._app = app
+        self._file_bytes = file_bytes
+        self._json_bytes = json_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.match(given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        multipart = headers.get("content-type", "").lower().startswith("multipart/")
+        limit = self._file_bytes + MULTIPART_SLACK if multipart else self._json_bytes
+        stamped = _stamped(send, request_id)
+        announced = headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            problem = problem_of(TooLarge(f"The body has {announced} bytes; the limit is {limit}."), request_id)
+            await respond(problem)(scope, receive, stamped)
+            return
+        await self._app(scope, _counted(receive, limit), stamped)
+
+
+def _stamped(send: Send, request_id: str) -> Send:
+    async def stamped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["X-Request-Id"] = request_id
+        await send(message)
+
+    return stamped
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise HTTPException(413, f"The body is larger than {limit} bytes.")
+        return message
+
+    return counted

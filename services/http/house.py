@@ -1,0 +1,82 @@
+"""What the routes work with: made by the wiring, one for each process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from ingest.blobs import Blobs
+from ingest.intake import Intake
+from retrieval.catalogue import Catalogue
+from retrieval.documents import Collection
+from retrieval.embedding import EmbeddingSpec
+from retrieval.errors import NotFound
+from retrieval.index import Index
+from retrieval.principal import Principal, Scope
+from retrieval.search import Searcher
+from services.access import Access, require
+from services.http.cursors import Cursors
+from services.http.permits import Permits
+from services.http.waiting import Waiting
+from summarize.answers import Answerer
+from summarize.summaries import Summarizer
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """`ready` asks every dependency: name → what it says of itself; it raises `Unavailable` for one that is not."""
+
+    access: Access
+    catalogue: Catalogue
+    index: Index
+    blobs: Blobs
+    spec: EmbeddingSpec
+    intake: Intake
+    searcher: Searcher
+    answerer: Answerer
+    summarizer: Summarizer
+    cursors: Cursors
+    waiting: Waiting
+    search_permits: Permits
+    intake_permits: Permits
+    generation_permits: Permits
+    fingerprint: str
+    query_chars: int
+    noted_query: Callable[[], None]
+    ring: Callable[[], None]
+    ready: Callable[[], Mapping[str, Any]]
+
+
+def house_of(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+def _principal(scope: Scope) -> Callable[[Request], Principal]:
+    def principal(request: Request) -> Principal:
+        found = house_of(request).access.principal(request.headers.get("authorization"))
+        require(found, scope)
+        return found
+
+    principal.__name__ = f"principal_who_may_{scope}"
+    return principal
+
+
+# The type of a route's principal says the scope it needs.
+Searching = Annotated[Principal, Depends(_principal(Scope.SEARCH))]
+Reading = Annotated[Principal, Depends(_principal(Scope.READ))]
+Writing = Annotated[Principal, Depends(_principal(Scope.WRITE))]
+Deleting = Annotated[Principal, Depends(_principal(Scope.DELETE))]
+Administering = Annotated[Principal, Depends(_principal(Scope.ADMIN))]
+Home = Annotated[House, Depends(house_of)]
+
+
+def readable_collection(house: House, principal: Principal, name: str) -> Collection:
+    """The collection, if this principal may see it; `NotFound` otherwise."""
+    found = house.catalogue.collections.by_name(principal.tenant, name)
+    if principal.collections is not None and found.id not in principal.collections:
+        raise NotFound(f"There is no collection {name}.")
+    return found

@@ -1,0 +1,110 @@
+"""Where things are in the data folder, and whose it is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval.errors import Conflict
+
+# Raised when the folder's meaning changes so that an older program would misread it.
+LAYOUT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The data folder. `run` holds sockets and locks, `spool` what is arriving, `scratch` what parsers work on."""
+
+    data: Path
+
+    @property
+    def catalogue_url(self) -> str:
+        return f"sqlite:///{self.data.resolve() / 'catalogue.db'}"
+
+    @property
+    def index(self) -> Path:
+        return self.data / "index"
+
+    @property
+    def blobs(self) -> Path:
+        return self.data / "blobs"
+
+    @property
+    def spool(self) -> Path:
+        return self.data / "spool"
+
+    @property
+    def scratch(self) -> Path:
+        return self.data / "scratch"
+
+    @property
+    def run(self) -> Path:
+        return self.data / "run"
+
+    @property
+    def doorbell(self) -> Path:
+        return self.run / "doorbell"
+
+    @property
+    def index_socket(self) -> Path:
+        return self.run / "index"
+
+    @property
+    def last_query(self) -> Path:
+        return self.run / "last-query"
+
+    @property
+    def sandbox_level(self) -> Path:
+        return self.run / "sandbox-level"
+
+    def prepare(self) -> None:
+        """Makes the folder, private to its user; refuses one of a newer version, with the remedy."""
+        for folder in (self.data, self.run, self.spool, self.scratch):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        version = self.data / "layout-version"
+        found = int(version.read_text()) if version.exists() else LAYOUT_VERSION
+        if found > LAYOUT_VERSION:
+            raise Conflict(
+                f"{self.data} was written by a newer ragstone (layout {found}, this one knows {LAYOUT_VERSION}): "
+                "start that version, or restore a backup."
+            )
+        version.write_text(f"{LAYOUT_VERSION}\n")
+
+    def secret(self, given: Path | None) -> bytes:
+        """The secret that signs cursors: the one given, or one made once."""
+        path = given or self.data / "secret"
+        if given is None and not path.exists():
+            partial = path.with_suffix(".partial")
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+            partial.replace(path)
+        return path.read_bytes().strip()
+
+
+class DataLock:
+    """The data folder's lock: held by the supervisor as long as it lives, so whoever gets it knows that every process
+    of the predecessor is dead (they die with it)."""
+
+    def __init__(self, layout: Layout, *, wait_s: float) -> None:
+        path = layout.run / "lock"
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(self._descriptor)
+                    raise Conflict(
+                        f"{layout.data} is in use by another ragstone: stop that one, or set RAGSTONE_DATA to another."
+                    ) from None
+                time.sleep(0.05)
+
+    def release(self) -> None:
+        os.close(self._descriptor)

