@@ -67,7 +67,9 @@ def written_cases(embedder: Embedder) -> None:
     shelf = shelved(embedder, [(title, title, text) for title, texts in DOCUMENTS.items() for text in texts])
     answers = [(title, answered(embedder, shelf, question)) for question, title in ANSWERABLE]
     report("written: answered, right document cited", [t in {c.document_id for c in a.citations} for t, a in answers])
-    report("written: answered, right document first", [t in {c.document_id for c in a.citations[:1]} for t, a in answers])
+    report(
+        "written: answered, right document first", [t in {c.document_id for c in a.citations[:1]} for t, a in answers]
+    )
     report("written: abstained where nothing answers", [answered(embedder, shelf, q).abstained for q in UNANSWERABLE])
 
 
@@ -77,7 +79,10 @@ def collection_cases(embedder: Embedder, data: Path, queries: int) -> None:
         other = COLLECTIONS[(place + 1) % len(COLLECTIONS)]
         asked = list(_lines(data / name / "queries.jsonl"))[:queries]
         report(f"{name}: answered", [not answered(embedder, shelves[name], q["text"]).abstained for q in asked])
-        report(f"{name} asked of {other}: abstained", [answered(embedder, shelves[other], q["text"]).abstained for q in asked])
+        report(
+            f"{name} asked of {other}: abstained",
+            [answered(embedder, shelves[other], q["text"]).abstained for q in asked],
+        )
 
 
 def _corpus(folder: Path) -> Iterator[tuple[str, str, str]]:

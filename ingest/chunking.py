@@ -21,6 +21,7 @@ from itertools import count, islice, pairwise
 from typing import TypeVar
 
 from ingest.parsing import Element, ElementKind, ParsedDocument
+from ingest.table_parser import CELL_SEPARATOR
 from retrieval.chunks import Box, Chunk, Locator
 from retrieval.embedding import Tokenizer
 from retrieval.identity import chunk_ids
@@ -33,6 +34,7 @@ _LINE_END = re.compile(r"\n")
 _SEGMENT_CHARACTERS = 50_000  # tokens of more text than this are never held at once (about 1 MB of spans)
 _BATCH = 256  # texts counted in one call of the tokenizer
 _MAX_BOXES = 8  # a passage of 200 word pieces rarely covers more paragraphs; more would bloat every point
+_HEADER_ROWS, _HEADER_CHARACTERS = 3, 2_000  # where a table names its columns: titles of one cell may stand above
 _SMALLEST_SHARE = 3  # a cut that leaves less than a third of the room used is made at a finer boundary instead
 
 
@@ -58,23 +60,32 @@ class ChunkLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """`text` is `element.text[offset:offset + len(text)]`; it starts at `start` in the extracted text."""
+    """`text` is `element.text[offset:offset + len(text)]`; it starts at `start` in the extracted text.
+
+    `line` counts the line breaks of the element before it.
+    """
 
     element: Element
     text: str
     offset: int
     start: int
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """The extracted text's [start, end) within one element that starts at `base`. Both ends are not whitespace."""
+    """The extracted text's [start, end) within one element that starts at `base`. Both ends are not whitespace.
+
+    `first_line` and `last_line` are the lines of the element's text, from 0, that it touches.
+    """
 
     element: Element
     base: int
     start: int
     end: int
     tokens: int
+    first_line: int
+    last_line: int
 
     @property
     def is_heading(self) -> bool:
@@ -87,13 +98,6 @@ class _Piece:
     @property
     def path(self) -> tuple[str, ...]:
         return self.element.heading_path or ()
-
-    @property
-    def lines(self) -> tuple[int, int]:
-        """The first and the last line (from 0) of the element's text that this piece touches."""
-        text = self.element.text
-        first = text.count("\n", 0, self.start - self.base)
-        return first, first + text.count("\n", self.start - self.base, self.end - self.base)
 
 
 @dataclass(slots=True)
@@ -205,12 +209,13 @@ def _begins_anew(draft: _Draft, piece: _Piece, limits: ChunkLimits) -> bool:
 
 def _segments(document: ParsedDocument) -> Iterator[_Segment]:
     for element, start, _ in document.spans():
-        text, offset = element.text, 0
+        text, offset, line = element.text, 0, 0
         while len(text) - offset > _SEGMENT_CHARACTERS:
             end = _coarse_end(text, offset)
-            yield _Segment(element, text[offset:end], offset, start + offset)
+            yield _Segment(element, text[offset:end], offset, start + offset, line)
+            line += text.count("\n", offset, end)
             offset = end
-        yield _Segment(element, text[offset:], offset, start + offset)
+        yield _Segment(element, text[offset:], offset, start + offset, line)
 
 
 def _coarse_end(text: str, offset: int) -> int:
@@ -228,7 +233,16 @@ def _piece(segment: _Segment, start: int, end: int, tokens: int) -> _Piece:
     text = segment.text[start:end]
     start += len(text) - len(text.lstrip())
     end -= len(text) - len(text.rstrip())
-    return _Piece(segment.element, segment.start - segment.offset, segment.start + start, segment.start + end, tokens)
+    first_line = segment.line + segment.text.count("\n", 0, start)
+    return _Piece(
+        element=segment.element,
+        base=segment.start - segment.offset,
+        start=segment.start + start,
+        end=segment.start + end,
+        tokens=tokens,
+        first_line=first_line,
+        last_line=first_line + segment.text.count("\n", start, end),
+    )
 
 
 class _Cutter:
@@ -365,11 +379,11 @@ class _Header:
 
 
 def _header_row(piece: _Piece) -> str:
-    """The first row of the table that this piece continues, "" when it is no table's or shows that row itself."""
-    if piece.element.kind is not ElementKind.TABLE or piece.start == piece.base:
+    """The row with the names of the columns, for a piece of a table that stands below it; else ""."""
+    if piece.element.kind is not ElementKind.TABLE or piece.first_line == 0:
         return ""
-    row, newline, _ = piece.element.text.partition("\n")
-    return row if newline and piece.start - piece.base > len(row) else ""
+    rows = piece.element.text[:_HEADER_CHARACTERS].split("\n")[: min(_HEADER_ROWS, piece.first_line)]
+    return next((row for row in rows if CELL_SEPARATOR in row), "")
 
 
 # --- where it stands ----------------------------------------------------------------------------------------------
@@ -397,8 +411,8 @@ def _rows(piece: _Piece) -> tuple[int, int] | None:
     numbers = piece.element.row_numbers
     if not numbers:
         return None
-    first, last = piece.lines
-    return numbers[min(first, len(numbers) - 1)], numbers[min(last, len(numbers) - 1)]
+    last = len(numbers) - 1
+    return numbers[min(piece.first_line, last)], numbers[min(piece.last_line, last)]
 
 
 def _common_path(pieces: Sequence[_Piece]) -> tuple[str, ...] | None:

@@ -16,7 +16,7 @@ from ingest.language_detection import language_of
 from ingest.parsing import ParsedDocument
 from ingest.pdfium_parser import parse_pdf
 from ingest.table_parser import parse_delimited, parse_workbook
-from ingest.text_parser import parse_structured, parse_text
+from ingest.text_parser import clean, parse_structured, parse_text
 from ingest.unstructured_parser import parse_docx, parse_html, parse_markdown, parse_pptx
 from retrieval.errors import Unparseable, UnsupportedType
 
@@ -55,7 +55,8 @@ def parse_file(path: Path, media_type: str, name: str) -> ParsedDocument:
     document = _read(path, media_type)
     if not document.elements:
         raise Unparseable("no_text", f"{name} holds no text.")
-    return replace(document, language=language_of(_beginning(document)))
+    title = " ".join(clean(document.title or "").split())
+    return replace(document, title=title or None, language=language_of(_beginning(document)))
 
 
 def _read(source: Path | bytes, media_type: str) -> ParsedDocument:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import python_calamine
 
 from ingest.parsing import Defect, Element, ElementKind, ParsedDocument
 from ingest.text_parser import clean, decode
 from retrieval.errors import Unparseable
+
+_T = TypeVar("_T")
 
 CELL_SEPARATOR = " | "
 _DELIMITERS = ",;\t|"
@@ -24,8 +28,11 @@ def parse_delimited(data: bytes, *, tab: bool = False) -> ParsedDocument:
     """CSV or, with `tab`, TSV, in whatever encoding and with whatever delimiter it was written. Rows are records."""
     text = decode(data)
     csv.field_size_limit(_FIELD_LIMIT)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tab else delimiter(text), strict=False)
-    table = table_element(enumerate(reader, start=1))
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tab else delimiter(text))
+        table = table_element(enumerate(reader, start=1))
+    except csv.Error as error:
+        raise Unparseable("parse_limit", f"A cell is longer than {_FIELD_LIMIT} characters ({error}).") from error
     return ParsedDocument(elements=(table,) if table else ())
 
 
@@ -44,28 +51,40 @@ def delimiter(text: str) -> str:
 
 def parse_workbook(source: Path | bytes) -> ParsedDocument:
     """Every sheet that has cells, hidden ones too. Rows count from 1 as the program shows them."""
-    try:
-        workbook = python_calamine.CalamineWorkbook.from_object(
-            io.BytesIO(source) if isinstance(source, bytes) else source
-        )
-    except (python_calamine.CalamineError, OSError) as error:
-        if isinstance(error, python_calamine.PasswordError) or "password" in str(error).lower():
-            raise Unparseable("encrypted", "The workbook is protected by a password.") from error
-        raise Unparseable("damaged", f"The workbook cannot be opened: {error}.") from error
-    with workbook:
-        elements: list[Element] = []
-        defects: list[Defect] = []
+    opened = io.BytesIO(source) if isinstance(source, bytes) else source
+    elements: list[Element] = []
+    defects: list[Defect] = []
+    with _calamine(lambda: python_calamine.CalamineWorkbook.from_object(opened)) as workbook:
         for name in workbook.sheet_names:
             try:
-                rows = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            except (python_calamine.CalamineError, OSError) as error:
+                table = _calamine(partial(_sheet, workbook, name))
+            except Unparseable as error:
                 defects.append(Defect("parts_failed", f"sheet {name}", str(error)))
                 continue
-            if table := table_element(enumerate(rows, start=1), sheet=name):
+            if table:
                 elements.append(table)
     if defects and not elements:
-        raise Unparseable("damaged", f"No sheet of the workbook can be read: {defects[0].why}.")
+        raise Unparseable("damaged", f"No sheet of the workbook can be read: {defects[0].why}")
     return ParsedDocument(elements=tuple(elements), defects=tuple(defects))
+
+
+def _sheet(workbook: python_calamine.CalamineWorkbook, name: str) -> Element | None:
+    sheet = workbook.get_sheet_by_name(name)
+    first = sheet.start[0] + 1 if sheet.start else 1
+    return table_element(enumerate(sheet.to_python(), start=first), sheet=name)
+
+
+def _calamine(read: Callable[[], _T]) -> _T:
+    """What `read` returns; calamine's errors and panics, which are no `Exception`, as `Unparseable`."""
+    try:
+        return read()
+    except BaseException as error:
+        panicked = type(error).__name__ == "PanicException"
+        if not panicked and not isinstance(error, (python_calamine.CalamineError, OSError)):
+            raise
+        if isinstance(error, python_calamine.PasswordError) or "password" in str(error).lower():
+            raise Unparseable("encrypted", "The workbook is protected by a password.") from error
+        raise Unparseable("damaged", f"The workbook cannot be read: {error}.") from error
 
 
 def table_element(rows: Iterable[tuple[int, Sequence[object]]], *, sheet: str | None = None) -> Element | None:

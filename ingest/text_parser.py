@@ -92,7 +92,7 @@ def paragraphs(text: str) -> list[Element]:
 
 def parse_structured(data: bytes) -> ParsedDocument:
     """JSON, NDJSON, YAML, XML: the text itself, cut at lines later. JSON is written with its characters unescaped."""
-    text = _readable_json(decode(data))
+    text = clean(_readable_json(decode(data)))
     return ParsedDocument(elements=tuple(Element(ElementKind.CODE, block) for block in _blocks(text)))
 
 

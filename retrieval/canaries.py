@@ -1,7 +1,7 @@
 """Known answers: texts whose vectors the reference implementation computed in fp32 when the model was prepared.
 
-A model that computes wrong vectors (a damaged file, a broken instruction set, faulty memory) raises nothing: norms and
-finiteness catch half of such faults, known answers caught all that were tried. They are checked before a process is ready.
+A model that computes wrong vectors (a damaged file, faulty memory) raises nothing: checks of norms and finiteness catch
+half of such faults, known answers caught all that were tried. They are checked before a process is ready.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def check_canaries(
         distance = 1 - float(np.dot(embed(canary.text), np.asarray(canary.vector, dtype=np.float32)))
         if not abs(distance) <= TOLERANCE:
             raise CanariesFailed(
-                f"The embedder ({embedder.provenance}) is {distance:.2g} away from the known vector of a test text; at "
-                f"most {TOLERANCE} is allowed. Remove its cache folder to prepare the model anew, then check the machine."
+                f"The embedder ({embedder.provenance}) is {distance:.2g} away from the known vector of a test text; "
+                f"at most {TOLERANCE} is allowed. Remove the model's cache folder to prepare it anew; if that does not "
+                "help, check the machine's memory."
             )
 
 

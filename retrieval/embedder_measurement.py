@@ -6,6 +6,7 @@ cores; rounds are interleaved and the best one counts, so that a busy neighbour 
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -24,15 +25,31 @@ PASSAGES = 24
 ROUNDS = 3
 
 
-def sample_passages(vocabulary: Path, *, count: int, seed: int = 0) -> list[str]:
-    """Passages of 40 to 200 common words out of the model's own vocabulary, the same ones for the same seed."""
-    words = [word for word in vocabulary.read_text(encoding="utf-8").split() if word.isalpha() and len(word) > 2]
+def sample_passages(model_folder: Path, *, count: int, seed: int = 0) -> list[str]:
+    """Passages of 60 to 130 words out of the model's own vocabulary, the same ones for the same seed.
+
+    Words are a vocabulary's whole words and, one in three, two of its pieces joined: about 160 word pieces a passage.
+    """
+    vocabulary = json.loads((model_folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    pieces = [piece for entry in vocabulary if len(piece := _piece(entry)) > 2 and piece.isalpha()]
     chooser = random.Random(seed)
-    return [" ".join(chooser.choices(words, k=chooser.randint(40, 200))) for _ in range(count)]
+
+    def word() -> str:
+        return "".join(chooser.choices(pieces, k=1 if chooser.random() < 2 / 3 else 2))
+
+    return [" ".join(word() for _ in range(chooser.randint(60, 130))) for _ in range(count)]
 
 
-def measure(embedders: dict[Engine, Embedder], texts: list[str]) -> list[Measured]:
-    reference = next(one for engine, one in embedders.items() if engine.precision == "f32").embed_passages(texts)
+def _piece(entry: object) -> str:
+    """An entry of a vocabulary is a piece, or a piece with its score; marks of word starts and ends are not text."""
+    return str(entry[0] if isinstance(entry, list) else entry).strip("#▁Ġ")
+
+
+def measure(embedders: dict[Engine, Embedder], texts: list[str], *, threads: int) -> list[Measured]:
+    """Torch in fp32 is always among the candidates: the others' cosines are to its vectors."""
+    reference = next(
+        one for engine, one in embedders.items() if engine.name == "torch" and engine.precision == "f32"
+    ).embed_passages(texts)
     vectors: dict[Engine, NDArray[np.float32]] = {}
     seconds = dict.fromkeys(embedders, float("inf"))
     for embedder in embedders.values():
@@ -44,7 +61,10 @@ def measure(embedders: dict[Engine, Embedder], texts: list[str]) -> list[Measure
             seconds[engine] = min(seconds[engine], perf_counter() - start)
     tokens = sum(next(iter(embedders.values())).tokenizer.count(texts))
     cosines = {engine: float(np.mean(np.sum(found * reference, axis=1))) for engine, found in vectors.items()}
-    return [Measured(engine, tokens / seconds[engine], cosines[engine]) for engine in embedders]
+    return [
+        Measured(engine, tokens / seconds[engine], cosines[engine], threads if engine.name == "openvino" else 1)
+        for engine in embedders
+    ]
 
 
 def main(folder: Path, converted: Path | None, threads: int, target: Path) -> None:
@@ -54,7 +74,7 @@ def main(folder: Path, converted: Path | None, threads: int, target: Path) -> No
         engine: open_engine(engine, model_folder=folder, converted=converted, spec=spec, threads=threads)
         for engine in found
     }
-    write_measured(target, measure(embedders, sample_passages(folder / "vocab.txt", count=PASSAGES)))
+    write_measured(target, measure(embedders, sample_passages(folder, count=PASSAGES), threads=threads))
 
 
 if __name__ == "__main__":

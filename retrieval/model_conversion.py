@@ -1,4 +1,4 @@
-"""Converts a model folder for OpenVINO, and computes its canaries: `python -m retrieval.model_conversion FOLDER TARGET`.
+"""Converts a model for OpenVINO, and computes its canaries: `python -m retrieval.model_conversion FOLDER TARGET`.
 
 A process of its own, started by `model_preparation`, because it loads torch (500 MB) and is needed once. It writes
 into TARGET: `model.xml` and `model.bin`, or `unconvertible.txt` with the reason; and `canaries.json`.

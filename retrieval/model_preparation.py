@@ -92,8 +92,9 @@ def _convert(folder: ModelFolder, home: Path) -> None:
     """Under the lock. The folder appears whole or not at all."""
     if home.is_dir():
         return
-    partial = home.with_name(f"{home.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in home.parent.glob(f"{home.name}.partial-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    partial = home.with_name(f"{home.name}.partial-{os.getpid()}")
     partial.mkdir()
     _run("retrieval.model_conversion", str(folder.path), str(partial))
     for path in partial.iterdir():
@@ -106,7 +107,7 @@ def _measure(folder: ModelFolder, converted: Path | None, choice: Path, threads:
     """Under the lock."""
     if choice.is_file():
         return
-    partial = choice.with_suffix(".partial")
+    partial = choice.with_suffix(f".partial-{os.getpid()}")
     _run("retrieval.embedder_measurement", str(folder.path), str(converted or "-"), str(threads), str(partial))
     partial.replace(choice)
 

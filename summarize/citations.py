@@ -57,9 +57,10 @@ _MARKER = re.compile(
     rf"|【(?P<lenticular>{_NUMBERS})(?:†[^】]*)?】",
     re.IGNORECASE,
 )
-_MARKER_RUN = re.compile(rf"(?:\s*[,;]?\s*(?:{_MARKER.pattern.replace('?P<square>', '').replace('?P<lenticular>', '')}))+", re.IGNORECASE)
+_MARKER_RUN = re.compile(
+    rf"(?:\s*[,;]?\s*(?:{_MARKER.pattern.replace('?P<square>', '').replace('?P<lenticular>', '')}))+", re.IGNORECASE
+)
 _AFTER_STOP = re.compile(rf"[.!?…。！？][\"'”’)*_]*{_MARKER_RUN.pattern}(?=\s)", re.IGNORECASE)
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _QUOTED = re.compile(r"“([^”]+)”|(?<![\w\"])\"([^\"\n]+)\"(?!\w)|«([^»]+)»|„([^“”]+)[“”]")
 _LAYOUT = re.compile(r"^(?:[-*•–]|\d{1,3}[.)]|#{1,6}|>)\s+")
 
@@ -351,11 +352,15 @@ def _is_opposite(statement: str, sources: Sequence[_Source]) -> bool:
     if not claimed:
         return False
     nearest = max(
-        ((len(claimed & own) / len(claimed | own), span, source) for source in sources
-         for span, own in zip(source.spans, source.sentence_terms, strict=True) if own),
+        (
+            (len(claimed & own) / len(claimed | own), span, source)
+            for source in sources
+            for span, own in zip(source.spans, source.sentence_terms, strict=True)
+            if own
+        ),
         key=lambda found: found[0],
         default=None,
-    )  # fmt: skip
+    )
     if nearest is None:
         return False
     likeness, (start, end), source = nearest
@@ -423,27 +428,32 @@ def _unbracketed(text: str) -> str:
 def _units(text: str) -> list[str]:
     """The text cut into sentences with the white space before each; a run of markers belongs to what stands before.
 
-    A generated text breaks lines on purpose, so every line ends a unit.
+    A generated text breaks lines on purpose, so every line ends a unit. Each cut is found from the text behind the
+    one before it alone, so that a stream is cut like the whole.
     """
-    cuts = [0]
-    for line in _LINE.finditer(text):
-        starts = [line.start() + start for start, _ in sentence_spans(line.group(), longest=HELD_BACK, streamed=True)]
-        ends = [run.end() for run in _AFTER_STOP.finditer(text, line.start(), line.end())]
-        cuts += sorted(_behind_markers(text, at) for at in {*starts, *ends})
-    cuts = [cut for cut in dict.fromkeys(cuts) if text[cut:].strip()]
-    starts = sorted({_before_gap(text, cut) for cut in cuts[1:]})
-    return [text[a:b] for a, b in zip([0, *starts], [*starts, len(text)], strict=True) if text[a:b].strip()]
+    units: list[str] = []
+    while (cut := _first_cut(text)) is not None:
+        units.append(text[:cut])
+        text = text[cut:]
+    return [*units, text] if text.strip() else units
+
+
+def _first_cut(text: str) -> int | None:
+    """Where the first unit ends, None while no other has begun."""
+    begin = len(text) - len(text.lstrip())
+    end = text.find("\n", begin)
+    line = text[begin : end if end >= 0 else len(text)]
+    starts = [begin + start for start, _ in sentence_spans(line, longest=HELD_BACK, streamed=True)[1:2]]
+    run = _AFTER_STOP.search(text, begin, begin + len(line) + 1)
+    cuts = [_behind_markers(text, at) for at in (*starts, *([run.end()] if run else []), *([end] if end >= 0 else []))]
+    cut = min((at for at in cuts if text[at:].strip()), default=None)
+    return None if cut is None else len(text[:cut].rstrip())
 
 
 def _behind_markers(text: str, at: int) -> int:
     """The place behind the markers that stand at `at`, `at` itself when none do."""
     run = _MARKER_RUN.match(text, at)
     return run.end() if run else at
-
-
-def _before_gap(text: str, at: int) -> int:
-    """The start of the white space before `at`."""
-    return len(text[:at].rstrip())
 
 
 def _complete(text: str) -> tuple[list[str], str]:

@@ -16,7 +16,9 @@ _IMAGE = re.compile(rf"!\[(?P<words>[^\]]*)\](?:{_DESTINATION}|\[[^\]]*\])")
 _LINK = re.compile(rf"\[(?P<words>(?:[^\[\]]|\[[^\[\]]*\])*)\]{_DESTINATION}")
 _OPEN_LINK = re.compile(r"!?\[(?P<words>[^\[\]]*)\]\(\s*<?(?=\S*(?:[a-z][\w+.-]*:|//|www\.))[^)]*$", re.IGNORECASE)
 _DEFINITION = re.compile(r"^[^\S\n]{0,3}\[[^\]\n]+\]:[^\S\n]*\S+.*$", re.MULTILINE)
-_TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]*|!--.*?--)>|<(?:img|a|script|iframe|svg|object|embed|link|style)\b[^<>]*$", re.DOTALL | re.I)
+_TAG = re.compile(
+    r"<(?:/?[a-zA-Z][^<>]*|!--.*?--)>|<(?:img|a|script|iframe|svg|object|embed|link|style)\b[^<>]*$", re.DOTALL | re.I
+)
 _ADDRESS = re.compile(
     r"(?:\b(?:https?|ftp|file|wss?)://|\b(?:data|javascript|vbscript|mailto):(?=\S)|\bwww\.(?=\w)|(?<![:\w/])//(?=\w+\.\w))[^\s<>\"'`\])}]*",
     re.IGNORECASE,
@@ -65,12 +67,12 @@ def without_links(text: str, *, evidence: Iterable[str] = ()) -> CleanText:
         text = _LINK.sub(words, text)
         text = _OPEN_LINK.sub(words, text)
         text = _DEFINITION.sub(nothing, text)
-        text = _TAG.sub(lambda match: address_in_tag(match, known, removed), text)
+        text = _TAG.sub(lambda match: _untagged(match, known, removed), text)
         text = _ADDRESS.sub(address, text)
     return CleanText(text, tuple(removed))
 
 
-def address_in_tag(match: re.Match[str], known: tuple[str, ...], removed: list[str]) -> str:
+def _untagged(match: re.Match[str], known: tuple[str, ...], removed: list[str]) -> str:
     """An autolink `<https://…>` that the evidence spells out becomes the bare address; any other tag goes."""
     inner = match.group().strip("<>")
     if _ADDRESS.fullmatch(inner) and any(_spells(passage, inner) for passage in known):
@@ -83,7 +85,7 @@ def _spells(passage: str, address: str) -> bool:
     """Whether the passage holds this very address, not a longer one that begins with it."""
     at = passage.find(address)
     while at >= 0:
-        following = passage[at + len(address) : at + len(address) + 2].rstrip(_TRAILING)
+        following = passage[at + len(address) : at + len(address) + 2].lstrip(_TRAILING)
         if not following or following[0].isspace() or following[0] in "<>\"'`])}":
             return True
         at = passage.find(address, at + 1)

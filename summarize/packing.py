@@ -89,7 +89,7 @@ def numbered(material: Sequence[Material]) -> list[Passage]:
             title=item.title,
             text=item.text,
             locator=item.locator,
-            relevance=0.1 + 0.9 * (item.score - low) / span if span > 0 else 1.0,
+            relevance=min(1.0, 0.1 + 0.9 * (item.score - low) / span) if span > 0 else 1.0,
         )
         for marker, item in enumerate(material, start=1)
     ]

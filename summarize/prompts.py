@@ -34,10 +34,12 @@ def prompt(request: GenerationRequest) -> Prompt:
     """The two messages for this request, with a fence of its own."""
     fence = f"passage-{secrets.token_hex(6)}"
     task = (
-        "Answer the question." if request.task == "answer"
-        else "Summarise the passages." if request.question is None
+        "Answer the question."
+        if request.task == "answer"
+        else "Summarise the passages."
+        if request.question is None
         else "Summarise what the passages say about the question."
-    )  # fmt: skip
+    )
     system = (
         f"{task} Use only the numbered passages. Write {_SENTENCES[request.task, request.length]} plain sentences in the "
         "language of the question or, without one, of the passages. End every sentence with the number of the passage "

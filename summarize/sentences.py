@@ -14,6 +14,7 @@ Spans never overlap, come in order, carry no white space at their ends and skip 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -29,10 +30,103 @@ _BULLET = re.compile(r"[^\S\n]*(?:[-*•–‣◦▪●]|\(?\d{1,3}[.)]|\(?[a-zA
 _STOP = re.compile(r"(?P<cjk>[。！？]+[”’」』）)]*)|(?P<mark>[.!?…]+[\"'”’»)\]]*)(?=\s)")
 _OPENERS = "\"'“‘«([¿¡"
 _ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof sr jr st rev hon gen col sgt capt lt vs etc eg ie cf al approx dept est fig figs eq eqs sec ch
-    vol vols no nos nr art ed eds p pp inc ltd co corp llc plc jan feb mar apr jun jul aug sep sept oct nov dec mon tue
-    wed thu fri sat sun u.s u.k e.g i.e a.m p.m ph.d b.s m.s d.c z.b d.h bzw usw ca bd hrsg abs tel ext ave blvd rd mt
-    ft vgl resp max min avg""".split()
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "sr",
+        "jr",
+        "st",
+        "rev",
+        "hon",
+        "gen",
+        "col",
+        "sgt",
+        "capt",
+        "lt",
+        "vs",
+        "etc",
+        "eg",
+        "ie",
+        "cf",
+        "al",
+        "approx",
+        "dept",
+        "est",
+        "fig",
+        "figs",
+        "eq",
+        "eqs",
+        "sec",
+        "ch",
+        "vol",
+        "vols",
+        "no",
+        "nos",
+        "nr",
+        "art",
+        "ed",
+        "eds",
+        "p",
+        "pp",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "llc",
+        "plc",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sun",
+        "u.s",
+        "u.k",
+        "e.g",
+        "i.e",
+        "a.m",
+        "p.m",
+        "ph.d",
+        "b.s",
+        "m.s",
+        "d.c",
+        "z.b",
+        "d.h",
+        "bzw",
+        "usw",
+        "ca",
+        "bd",
+        "hrsg",
+        "abs",
+        "tel",
+        "ext",
+        "ave",
+        "blvd",
+        "rd",
+        "mt",
+        "ft",
+        "vgl",
+        "resp",
+        "max",
+        "min",
+        "avg",
+    ]
 )
 
 
@@ -40,7 +134,7 @@ def sentence_spans(text: str, *, longest: int = LONGEST, streamed: bool = False)
     """The spans [start, end) of the sentences of `text`, in code points, in order.
 
     `streamed` decides by what stands before a cut and the next word only, so that no text behind it changes the cut:
-    a line is then a row when a " | " stands before its first full stop.
+    a unit is then a row, to the end of its line, from its first " | " on.
     """
     return [
         cut
@@ -78,7 +172,7 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         at += len(line)
     longest = max((len(text[a:b].strip()) for a, b in lines), default=0)
     unit = start
-    for (a, b), (c, d) in zip(lines, lines[1:], strict=False):
+    for (a, b), (c, d) in itertools.pairwise(lines):
         if _ends(text[a:b], text[c:d], longest):
             yield unit, b
             unit = c
@@ -102,7 +196,7 @@ def _split(text: str, start: int, end: int, *, streamed: bool) -> Iterator[tuple
         return
     at = start
     for stop in _STOP.finditer(text, start, end):
-        if at == start and is_row(text[start : stop.start()]):
+        if is_row(text[at : stop.start()]):
             break
         if stop["cjk"] or _is_stop(text, at, stop.start(), stop.end(), end):
             yield at, stop.end()

@@ -13,14 +13,36 @@ from itertools import pairwise
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:[’'][^\W_]+)?")
 _CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]+")
-_NUMBER = re.compile(r"(?<![A-Za-z0-9_.])(?:[A-Za-z]{0,2}[-.]?)?(\d+(?:[.,]\d+)*)(?:[^\S\n]*(thousand|million|billion|trillion|bn|m|k)\b)?", re.I)
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9_.])(?:[A-Za-z]{0,2}[-.]?)?(\d+(?:[.,]\d+)*)(?:[^\S\n]*(thousand|million|billion|trillion|bn|m|k)\b)?",
+    re.I,
+)
 _ISO_DATE = re.compile(r"\b\d{4}-(\d{2})-\d{2}\b")
 _SCALE = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9, "bn": 9, "trillion": 12}
 _SPELLED = {
     word: str(value)
     for value, word in enumerate(
-        """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-        eighteen nineteen twenty""".split(),
+        [
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ],
         start=2,
     )
 }
@@ -36,20 +58,249 @@ _MONTHS = {
     for name in names.split()
 }  # fmt: skip
 _STOP_WORDS = frozenset(
-    """a about above after again against all also am an and any are aren't as at be because been before being below
-    between both but by can cannot can't could did didn't do does doesn't doing don't down during each either else ever
-    every few for from further get gets give given gives got had has have having he her here hers herself him himself
-    his how however i if in into is isn't it it's its itself just kind let like made make makes many may me might more
-    most much must my neither no nor not of off on once one only or other our ours out over own per please same shall
-    she should so some such than that the their theirs them themselves then there these they this those through to too
-    under until up upon us use used uses using very via was wasn't we were what whatever when where whether which while
-    who whom whose why will with within without would yes yet you your yours""".split()
+    [
+        "a",
+        "about",
+        "above",
+        "after",
+        "again",
+        "against",
+        "all",
+        "also",
+        "am",
+        "an",
+        "and",
+        "any",
+        "are",
+        "aren't",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "below",
+        "between",
+        "both",
+        "but",
+        "by",
+        "can",
+        "cannot",
+        "can't",
+        "could",
+        "did",
+        "didn't",
+        "do",
+        "does",
+        "doesn't",
+        "doing",
+        "don't",
+        "down",
+        "during",
+        "each",
+        "either",
+        "else",
+        "ever",
+        "every",
+        "few",
+        "for",
+        "from",
+        "further",
+        "get",
+        "gets",
+        "give",
+        "given",
+        "gives",
+        "got",
+        "had",
+        "has",
+        "have",
+        "having",
+        "he",
+        "her",
+        "here",
+        "hers",
+        "herself",
+        "him",
+        "himself",
+        "his",
+        "how",
+        "however",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "isn't",
+        "it",
+        "it's",
+        "its",
+        "itself",
+        "just",
+        "kind",
+        "let",
+        "like",
+        "made",
+        "make",
+        "makes",
+        "many",
+        "may",
+        "me",
+        "might",
+        "more",
+        "most",
+        "much",
+        "must",
+        "my",
+        "neither",
+        "no",
+        "nor",
+        "not",
+        "of",
+        "off",
+        "on",
+        "once",
+        "one",
+        "only",
+        "or",
+        "other",
+        "our",
+        "ours",
+        "out",
+        "over",
+        "own",
+        "per",
+        "please",
+        "same",
+        "shall",
+        "she",
+        "should",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "theirs",
+        "them",
+        "themselves",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "too",
+        "under",
+        "until",
+        "up",
+        "upon",
+        "us",
+        "use",
+        "used",
+        "uses",
+        "using",
+        "very",
+        "via",
+        "was",
+        "wasn't",
+        "we",
+        "were",
+        "what",
+        "whatever",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "within",
+        "without",
+        "would",
+        "yes",
+        "yet",
+        "you",
+        "your",
+        "yours",
+    ]
 )
 # Words by which a question asks and which its answer need not repeat.
 _ASKING = frozenset(
-    """according answer describe described describes detail details discuss discussed document documents explain
-    explained file find happen happened happens information list mean means mention mentioned name named paper passage
-    passages report say says show state stated tell text what's who's""".split()
+    [
+        "according",
+        "answer",
+        "describe",
+        "described",
+        "describes",
+        "detail",
+        "details",
+        "discuss",
+        "discussed",
+        "document",
+        "documents",
+        "explain",
+        "explained",
+        "file",
+        "find",
+        "happen",
+        "happened",
+        "happens",
+        "information",
+        "list",
+        "mean",
+        "means",
+        "mention",
+        "mentioned",
+        "name",
+        "named",
+        "paper",
+        "passage",
+        "passages",
+        "report",
+        "say",
+        "says",
+        "show",
+        "state",
+        "stated",
+        "tell",
+        "text",
+        "what's",
+        "who's",
+    ]
+)
+_GERMAN = frozenset(
+    [
+        "der",
+        "die",
+        "das",
+        "den",
+        "dem",
+        "des",
+        "und",
+        "ist",
+        "sind",
+        "ein",
+        "eine",
+        "einen",
+        "nicht",
+        "mit",
+        "von",
+        "im",
+        "zu",
+        "auf",
+        "für",
+        "wird",
+        "durch",
+    ]
 )
 _NEGATORS = re.compile(r"\b(?:no|not|never|none|neither|nor|without|cannot|\w+n[’']t)\b", re.IGNORECASE)
 
@@ -59,7 +310,7 @@ def stem(word: str) -> str:
     if len(word) <= 3 or not word.isascii() or word[0].isdigit():
         return word
     for suffix, rest in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh")):
-        if word.endswith(suffix) and len(word) > len(suffix) + 2:
+        if word.endswith(suffix) and len(word) > len(suffix) + 1:
             return word[: -len(suffix)] + rest
     if word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-1]
@@ -77,9 +328,7 @@ def words(text: str) -> Iterator[str]:
     for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
         word = match.group().casefold().replace("’", "'").removesuffix("'s")
         run = _CJK.search(word)
-        if run is None:
-            yield word
-        elif len(word) == 1:
+        if run is None or len(word) == 1:
             yield word
         else:
             yield from (a + b for a, b in pairwise(word))
@@ -104,7 +353,9 @@ def canonical(number: str) -> str:
     """One spelling for one number: no group separators, no leading zeros, no empty fraction."""
     if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", number):
         number = number.replace(",", "")
-    elif re.fullmatch(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?", number) and number.count(".") > 1 or re.fullmatch(r"\d+,\d{1,2}", number):
+    elif (re.fullmatch(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?", number) and number.count(".") > 1) or re.fullmatch(
+        r"\d+,\d{1,2}", number
+    ):
         number = number.replace(".", "").replace(",", ".")
     whole, dot, fraction = number.partition(".")
     if "." in fraction:
@@ -151,11 +402,11 @@ def _spellings(match: re.Match[str]) -> frozenset[str]:
 def names(text: str) -> list[str]:
     """Words that look like names, case-folded: with a capital or a digit, and not the first of the text.
 
-    Where a third of the words are capitalised (titles, German), capitals name nothing and only mixed ones count.
+    In titles and in German, capitals name nothing and only words with more of them, or with digits, count.
     """
     found = [m.group() for m in _WORD.finditer(unicodedata.normalize("NFKC", text))][1:]
     capitalised = [w for w in found if w[0].isupper()]
-    title_case = len(found) >= 4 and len(capitalised) * 3 > len(found)
+    title_case = (len(found) >= 4 and len(capitalised) * 2 > len(found)) or sum(w in _GERMAN for w in found) > 1
     return [
         w.casefold().replace("’", "'").removesuffix("'s")
         for w in found

@@ -78,4 +78,6 @@ def _units(passage: Passage) -> list[Unit]:
 def _is_heading(text: str, gap: str) -> bool:
     if text.startswith("#"):
         return True
-    return "\n" in gap and len(text.split()) <= HEADING_WORDS and text[-1].isalnum() and not any(c.isdigit() for c in text)
+    return (
+        "\n" in gap and len(text.split()) <= HEADING_WORDS and text[-1].isalnum() and not any(c.isdigit() for c in text)
+    )

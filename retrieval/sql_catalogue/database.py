@@ -88,7 +88,7 @@ class Database:
                 self._watching = self.engine.raw_connection()
             cursor = self._watching.cursor()
             try:
-                return int(cursor.execute("PRAGMA data_version").fetchone()[0])  # type: ignore[attr-defined]
+                return int(cursor.execute("PRAGMA data_version").fetchone()[0])
             finally:
                 cursor.close()
 

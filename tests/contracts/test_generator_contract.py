@@ -50,7 +50,9 @@ def test_the_text_is_the_deltas_and_every_sentence_of_it_survives_verification(g
 def test_only_the_markers_of_the_passages_are_cited(generator: Generator) -> None:
     resolver = CitationResolver(PASSAGES)
     text = "".join(generator.generate(ask("answer")))
-    cited = [c.chunk_id for e in resolver.feed(text) + resolver.finish() if isinstance(e, Verified) for c in e.citations]
+    cited = [
+        c.chunk_id for e in resolver.feed(text) + resolver.finish() if isinstance(e, Verified) for c in e.citations
+    ]
     assert cited
     assert set(cited) <= {p.chunk_id for p in PASSAGES}
 

@@ -597,6 +597,21 @@ def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
         assert found(index, everything("t")) == {"d1"}
 
 
+def test_an_optimised_index_finds_the_same(tmp_path: Path) -> None:
+    with contextlib.closing(EdgeIndex(tmp_path, SPEC)) as index:
+        put_live(index, *[point("t", "d1", n) for n in range(300)])
+        arms = [DenseArm(unit(1)), SparseArm(BM25.query("fox"))]
+        before = index.search(everything("t"), arms, limit=5)
+        assert not index.optimise(above=300)
+        assert index.health()["indexed"] == 0
+        assert index.optimise(above=299)
+        assert not index.optimise(above=0)
+        assert index.health()["indexed"] == 300
+        assert index.search(everything("t"), arms, limit=5)[0] == before[0]
+        put_live(index, point("t", "d2", 1))
+        assert "d2" in found(index, everything("t"), limit=400)
+
+
 def test_another_spec_has_points_of_its_own(tmp_path: Path) -> None:
     with (
         contextlib.closing(EdgeIndex(tmp_path, SPEC)) as one,

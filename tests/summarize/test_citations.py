@@ -32,29 +32,87 @@ def reasons_of(events: list[ResolverEvent]) -> list[Reason]:
 @pytest.mark.parametrize(
     ("text", "shown", "quotes"),
     [
-        ("The warranty is 24 months [1].", "The warranty is 24 months [1].", ["The Zephyr X200 has a warranty of 24 months."]),
-        ("The warranty is 24 months. [1]", "The warranty is 24 months. [1]", ["The Zephyr X200 has a warranty of 24 months."]),
-        ("The warranty is 24 months.[1]", "The warranty is 24 months. [1]", ["The Zephyr X200 has a warranty of 24 months."]),
-        ("The warranty is 24 months【1】.", "The warranty is 24 months [1].", ["The Zephyr X200 has a warranty of 24 months."]),
-        ("The warranty is 24 months【1†source】.", "The warranty is 24 months [1].", ["The Zephyr X200 has a warranty of 24 months."]),
-        ("The warranty is 24 months [Passage 1].", "The warranty is 24 months [1].", ["The Zephyr X200 has a warranty of 24 months."]),
-        ("Payment is due within two weeks [2].", "Payment is due within two weeks [1].", ["Payment is due within two weeks."]),
-        ("Payment is due within 2 weeks [2].", "Payment is due within 2 weeks [1].", ["Payment is due within two weeks."]),
+        (
+            "The warranty is 24 months [1].",
+            "The warranty is 24 months [1].",
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
+        (
+            "The warranty is 24 months. [1]",
+            "The warranty is 24 months. [1]",
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
+        (
+            "The warranty is 24 months.[1]",
+            "The warranty is 24 months. [1]",
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
+        (
+            "The warranty is 24 months【1】.",
+            "The warranty is 24 months [1].",
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
+        (
+            "The warranty is 24 months【1†source】.",
+            "The warranty is 24 months [1].",
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
+        (
+            "The warranty is 24 months [Passage 1].",
+            "The warranty is 24 months [1].",
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
+        (
+            "Payment is due within two weeks [2].",
+            "Payment is due within two weeks [1].",
+            ["Payment is due within two weeks."],
+        ),
+        (
+            "Payment is due within 2 weeks [2].",
+            "Payment is due within 2 weeks [1].",
+            ["Payment is due within two weeks."],
+        ),
         ("It weighs 1200 grams [1].", "It weighs 1200 grams [1].", ["It weighs 1,200 grams, as shown in [12]."]),
-        ("The price rose to 1,200,000 dollars [2].", "The price rose to 1,200,000 dollars [1].", ["The price rose to $1.2 million on 5 March 2024."]),
-        ("The price rose on 2024-03-05 [2].", "The price rose on 2024-03-05 [1].", ["The price rose to $1.2 million on 5 March 2024."]),
-        ('It has "a warranty of 24 months" [1].', 'It has "a warranty of 24 months" [1].', ["The Zephyr X200 has a warranty of 24 months."]),
+        (
+            "The price rose to 1,200,000 dollars [2].",
+            "The price rose to 1,200,000 dollars [1].",
+            ["The price rose to $1.2 million on 5 March 2024."],
+        ),
+        (
+            "The price rose on 2024-03-05 [2].",
+            "The price rose on 2024-03-05 [1].",
+            ["The price rose to $1.2 million on 5 March 2024."],
+        ),
+        (
+            'It has "a warranty of 24 months" [1].',
+            'It has "a warranty of 24 months" [1].',
+            ["The Zephyr X200 has a warranty of 24 months."],
+        ),
         ("Iron Bears scored 49 points [3].", "Iron Bears scored 49 points [1].", ["Iron Bears | Tampere | 49"]),
-        ("Tom Abara asks for three quotes [4].", "Tom Abara asks for three quotes [1].", ["Tom Abara will ask for three quotes."]),
+        (
+            "Tom Abara asks for three quotes [4].",
+            "Tom Abara asks for three quotes [1].",
+            ["Tom Abara will ask for three quotes."],
+        ),
         ("It is not waterproof [1].", "It is not waterproof [1].", ["It is not waterproof."]),
-        ("It weighs 1,200 grams, as shown in [12]. [1]", "It weighs 1,200 grams, as shown in (12). [1]", ["It weighs 1,200 grams, as shown in [12]."]),
-        ("See https://prices.example/a for payment [2].", "See https://prices.example/a for payment [1].", ["See https://prices.example/a."]),
+        (
+            "It weighs 1,200 grams, as shown in [12]. [1]",
+            "It weighs 1,200 grams, as shown in (12). [1]",
+            ["It weighs 1,200 grams, as shown in [12]."],
+        ),
+        (
+            "See https://prices.example/a for payment [2].",
+            "See https://prices.example/a for payment [1].",
+            ["See https://prices.example/a."],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_supported_sentence_is_shown_with_a_verbatim_quote(text: str, shown: str, quotes: list[str]) -> None:
     events = resolve(text)
     assert text_of(events) == shown
-    assert [citation.quote for citation in citations_of(events)][:1] == quotes or quotes[0] in citations_of(events)[0].quote
+    assert [citation.quote for citation in citations_of(events)][:1] == quotes or quotes[0] in citations_of(events)[
+        0
+    ].quote
     assert not reasons_of(events)
 
 
@@ -97,7 +155,9 @@ def test_an_invented_marker_beside_a_real_one_is_removed_and_reported() -> None:
     assert [e for e in events if isinstance(e, Dropped)] == [Dropped(Reason.INVENTED_MARKER, "[9]")]
 
 
-@pytest.mark.parametrize("markers", ["[1][2]", "[1, 2]", "[1; 2]", "[1] [2]", "[1], [2]", "[1-2]", "[1 and 2]", "【1】【2】"])
+@pytest.mark.parametrize(
+    "markers", ["[1][2]", "[1, 2]", "[1; 2]", "[1] [2]", "[1], [2]", "[1-2]", "[1 and 2]", "【1】【2】"]
+)
 def test_several_markers_are_several_citations_in_any_spelling(markers: str) -> None:
     events = resolve(f"The warranty is 24 months and payment is due within two weeks {markers}.")
     assert text_of(events) == "The warranty is 24 months and payment is due within two weeks [1][2]."
@@ -119,7 +179,9 @@ def test_a_sentence_with_one_false_part_stays_out_whole() -> None:
 
 
 def test_markers_are_numbered_in_the_order_of_the_text() -> None:
-    events = resolve("Everybody brings a dish [4]. Payment is due within two weeks [2]. Everybody brings a good dish [4].")
+    events = resolve(
+        "Everybody brings a dish [4]. Payment is due within two weeks [2]. Everybody brings a good dish [4]."
+    )
     assert re.findall(r"\[(\d)\]", text_of(events)) == ["1", "2", "1"]
     assert [(c.marker, c.chunk_id) for c in citations_of(events)] == [(1, "chunk-4"), (2, "chunk-2")]
 
@@ -136,7 +198,9 @@ def test_a_sentence_said_twice_is_shown_once() -> None:
 
 
 def test_lists_and_paragraphs_keep_their_breaks() -> None:
-    events = resolve("- The warranty is 24 months [1]\n- Payment is due within two weeks [2]\n\nEverybody brings a dish [4].")
+    events = resolve(
+        "- The warranty is 24 months [1]\n- Payment is due within two weeks [2]\n\nEverybody brings a dish [4]."
+    )
     assert text_of(events) == (
         "- The warranty is 24 months [1]\n- Payment is due within two weeks [2]\n\nEverybody brings a dish [3]."
     )
@@ -148,7 +212,9 @@ def test_a_break_survives_the_sentence_that_is_dropped_behind_it() -> None:
 
 
 def test_the_title_and_the_headings_are_evidence_for_names() -> None:
-    resolver = CitationResolver([passage(1, "The warranty is 24 months.", title="Zephyr X200", heading=("Guarantee Terms",))])
+    resolver = CitationResolver(
+        [passage(1, "The warranty is 24 months.", title="Zephyr X200", heading=("Guarantee Terms",))]
+    )
     assert text_of(resolver.feed("The warranty of the Zephyr X200 is 24 months [1].") + resolver.finish())
 
 
@@ -160,7 +226,9 @@ def test_an_image_never_leaves_and_is_reported() -> None:
 
 def test_a_link_cannot_be_smuggled_in_through_the_cuts_of_a_stream() -> None:
     for step in range(1, 12):
-        shown = text_of(resolve("The warranty [is](https://evil.example/a?b=c) 24 months [1]. <img src=//e.example/x>", step=step))
+        shown = text_of(
+            resolve("The warranty [is](https://evil.example/a?b=c) 24 months [1]. <img src=//e.example/x>", step=step)
+        )
         assert shown == "The warranty is 24 months [1]."
 
 
@@ -195,13 +263,34 @@ def test_text_without_an_end_is_judged_in_pieces() -> None:
 def _scrambled(source: random.Random) -> str:
     """A text of true sentences, false ones, markers, links and noise in any order."""
     true = [s for p in PASSAGES for s in re.split(r"(?<=[.])\s+|\n+", p.text) if s]
-    noise = ["[", "]", "【", "![", "](", "http://evil.example/x", '"', "“", " | ", "\n", "\n\n", "1.", "- ", "。", "not", "Bob", "7"]
+    noise = [
+        "[",
+        "]",
+        "【",
+        "![",
+        "](",
+        "http://evil.example/x",
+        '"',
+        "“",
+        " | ",
+        "\n",
+        "\n\n",
+        "1.",
+        "- ",
+        "。",
+        "not",
+        "Bob",
+        "7",
+    ]
     parts: list[str] = []
     for _ in range(source.randrange(1, 14)):
         words = source.choice(true).split()
         if source.random() < 0.3:
             words[source.randrange(len(words))] = source.choice(noise)
-        parts += [" ".join(words), source.choice(["", " ", f" [{source.randrange(0, 7)}]", f"[{source.randrange(1, 5)}, 2]"])]
+        parts += [
+            " ".join(words),
+            source.choice(["", " ", f" [{source.randrange(0, 7)}]", f"[{source.randrange(1, 5)}, 2]"]),
+        ]
         parts.append(source.choice([" ", "\n", ". ", "", *noise]))
     return "".join(parts)
 

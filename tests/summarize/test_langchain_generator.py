@@ -76,9 +76,19 @@ def test_a_stream_that_goes_wrong_is_unavailable_with_a_sentence(server: Scripte
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(400, "model name"), (401, "API key"), (403, "API key"), (404, "base URL"), (429, "busy"), (500, "failed"), (503, "failed")],
+    [
+        (400, "model name"),
+        (401, "API key"),
+        (403, "API key"),
+        (404, "base URL"),
+        (429, "busy"),
+        (500, "failed"),
+        (503, "failed"),
+    ],
 )
-def test_a_refusing_server_is_unavailable_and_says_what_to_check(server: ScriptedOpenAI, status: int, said: str) -> None:
+def test_a_refusing_server_is_unavailable_and_says_what_to_check(
+    server: ScriptedOpenAI, status: int, said: str
+) -> None:
     server.script.mode, server.script.status = Mode.STATUS, status
     with pytest.raises(GeneratorUnavailable, match=said):
         list(model(server).generate(REQUEST))
