@@ -6,176 +6,190 @@ with a document which still does not answer them.
 
 from __future__ import annotations
 
+KALE = "Effects of cold storage on the vitamin C content of kale"
 DOCUMENTS: dict[str, tuple[str, ...]] = {
     "Employee handbook": (
         (
-            "Working time\n\nFull-time employees work 38.5 hours a week. Core hours are from 10:00 to 15:00, when everybody "
-            "should be reachable. Overtime must be approved by the team lead in advance and is compensated with time off "
-            "within the same quarter."
+            "Working time\n\nFull-time employees work 38.5 hours a week. Core hours are from 10:00 to 15:00, "
+            "when everybody should be reachable. Overtime must be approved by the team lead in advance and is "
+            "compensated with time off within the same quarter."
         ),
         (
-            "Leave\n\nEvery employee is entitled to 28 days of paid vacation a year. Unused days can be carried over until "
-            "31 March of the following year; after that they expire. Requests go through the staff portal at least two "
-            "weeks ahead. Parental leave is granted for up to 14 months."
+            "Leave\n\nEvery employee is entitled to 28 days of paid vacation a year. Unused days can be carried "
+            "over until 31 March of the following year; after that they expire. Requests go through the staff "
+            "portal at least two weeks ahead. Parental leave is granted for up to 14 months."
         ),
         (
-            "Travel and expenses\n\nTrains are booked in second class, flights in economy. Receipts must be handed in within "
-            "30 days of the trip. The daily allowance for meals is 28 euros inside the country and 45 euros abroad. Taxi "
-            "rides are reimbursed only after 22:00 or with heavy luggage."
+            "Travel and expenses\n\nTrains are booked in second class, flights in economy. Receipts must be "
+            "handed in within 30 days of the trip. The daily allowance for meals is 28 euros inside the country "
+            "and 45 euros abroad. Taxi rides are reimbursed only after 22:00 or with heavy luggage."
         ),
         (
-            "Information security\n\nLaptops are encrypted and locked when unattended. Passwords have at least 14 characters "
-            "and are kept in the company's password manager. A lost device must be reported to the service desk within "
-            "four hours. Private cloud storage must not be used for customer data."
+            "Information security\n\nLaptops are encrypted and locked when unattended. Passwords have at least "
+            "14 characters and are kept in the company's password manager. A lost device must be reported to "
+            "the service desk within four hours. Private cloud storage must not be used for customer data."
         ),
     ),
     "Annual report of Larkfield Instruments": (
         (
-            "Letter to shareholders\n\nThe past year was the strongest in the history of Larkfield Instruments. Revenue grew "
-            "by 11.4 percent to 482.7 million dollars, driven by demand for laboratory balances in Asia. Operating margin "
-            "improved from 13.1 to 15.6 percent. We opened a second factory in Penang in May."
+            "Letter to shareholders\n\nThe past year was the strongest in the history of Larkfield Instruments. "
+            "Revenue grew by 11.4 percent to 482.7 million dollars, driven by demand for laboratory balances in "
+            "Asia. Operating margin improved from 13.1 to 15.6 percent. We opened a second factory in Penang in "
+            "May."
         ),
         (
-            "Risk factors\n\nA large part of our sensors is purchased from a single supplier in Taiwan. An interruption of "
-            "its deliveries could delay our shipments for several months. Currency fluctuations affect our results because "
-            "61 percent of sales are invoiced in euros. We are exposed to cyber attacks."
+            "Risk factors\n\nA large part of our sensors is purchased from a single supplier in Taiwan. An "
+            "interruption of its deliveries could delay our shipments for several months. Currency fluctuations "
+            "affect our results because 61 percent of sales are invoiced in euros. We are exposed to cyber "
+            "attacks."
         ),
         "Segment | Revenue | Employees\nBalances | 291.3 | 1,140\nThermometers | 118.9 | 655\nServices | 72.5 | 402",
         (
-            "Governance\n\nThe board of directors has nine members, six of whom are independent. Helena Voss has chaired the "
-            "board since 2019. Marcus Oyelaran succeeded Ingrid Tall as chief executive officer on 1 July. The audit "
-            "committee met seven times. The auditor is Brandt & Holloway LLP."
+            "Governance\n\nThe board of directors has nine members, six of whom are independent. Helena Voss "
+            "has chaired the board since 2019. Marcus Oyelaran succeeded Ingrid Tall as chief executive officer "
+            "on 1 July. The audit committee met seven times. The auditor is Brandt & Holloway LLP."
         ),
         (
-            "Dividend\n\nThe board proposes a dividend of 1.85 dollars a share, payable on 12 June. The company bought back "
-            "900,000 of its own shares at an average price of 64 dollars."
+            "Dividend\n\nThe board proposes a dividend of 1.85 dollars a share, payable on 12 June. The company "
+            "bought back 900,000 of its own shares at an average price of 64 dollars."
         ),
     ),
     "Aurora 3 dishwasher: instructions for use": (
         (
-            "Installation\n\nConnect the inlet hose to a cold water tap with a pressure between 0.5 and 8 bar. The appliance "
-            "must stand level; turn the feet to adjust it. Keep the packaging away from children because of the danger of "
-            "suffocation."
+            "Installation\n\nConnect the inlet hose to a cold water tap with a pressure between 0.5 and 8 bar. "
+            "The appliance must stand level; turn the feet to adjust it. Keep the packaging away from children "
+            "because of the danger of suffocation."
         ),
         (
-            "Programmes\n\nThe Eco programme takes 3 hours 20 minutes and uses 9.5 litres of water. Quick 30 is for lightly "
-            "soiled glasses and does not dry. Intensive washes at 70 degrees and is suited to pots with burnt-on food."
+            "Programmes\n\nThe Eco programme takes 3 hours 20 minutes and uses 9.5 litres of water. Quick 30 is "
+            "for lightly soiled glasses and does not dry. Intensive washes at 70 degrees and is suited to pots "
+            "with burnt-on food."
         ),
         (
-            "Care\n\nClean the filter once a week under running water. Refill special salt when the lamp with the S lights "
-            "up. Run the machine empty with a cleaner every three months to remove grease and limescale."
+            "Care\n\nClean the filter once a week under running water. Refill special salt when the lamp with "
+            "the S lights up. Run the machine empty with a cleaner every three months to remove grease and "
+            "limescale."
         ),
         (
-            "Troubleshooting\n\nE15 means that water has leaked into the base: close the tap and call the customer service. "
-            "E24 means that the waste water does not drain: check whether the hose is bent or the pump is blocked. If "
-            "dishes stay wet, add rinse aid."
+            "Troubleshooting\n\nE15 means that water has leaked into the base: close the tap and call the "
+            "customer service. E24 means that the waste water does not drain: check whether the hose is bent or "
+            "the pump is blocked. If dishes stay wet, add rinse aid."
         ),
         (
-            "Guarantee\n\nThe manufacturer gives a guarantee of 24 months from the date of purchase. It does not cover "
-            "damage caused by limescale, frost or improper use."
+            "Guarantee\n\nThe manufacturer gives a guarantee of 24 months from the date of purchase. It does "
+            "not cover damage caused by limescale, frost or improper use."
         ),
     ),
     "Minutes of the allotment club, 14 September": (
         (
-            "Present: Rosa Lindqvist (chair), Tom Abara, Wei Chen, Farida Haddad. Apologies: Pieter de Boer. The minutes of "
-            "the last meeting were approved. The treasurer reported a balance of 3,412.50 pounds."
+            "Present: Rosa Lindqvist (chair), Tom Abara, Wei Chen, Farida Haddad. Apologies: Pieter de Boer. "
+            "The minutes of the last meeting were approved. The treasurer reported a balance of 3,412.50 "
+            "pounds."
         ),
         (
-            "The members agreed to replace the water pump before winter; Tom will ask for three quotes. The compost area "
-            "will move to the northern corner because neighbours complained about the smell. Wei offered to repair the "
-            "greenhouse door."
+            "The members agreed to replace the water pump before winter; Tom will ask for three quotes. The "
+            "compost area will move to the northern corner because neighbours complained about the smell. Wei "
+            "offered to repair the greenhouse door."
         ),
         (
-            "The harvest party is on Saturday 12 October at four in the afternoon. Everybody brings a dish. The next meeting "
-            "is on 9 November in the community hall. Plot 17 is free and goes to the first person on the waiting list."
+            "The harvest party is on Saturday 12 October at four in the afternoon. Everybody brings a dish. The "
+            "next meeting is on 9 November in the community hall. Plot 17 is free and goes to the first person "
+            "on the waiting list."
         ),
     ),
     "RE: delivery of the pallets": (
         (
-            "Hi Jonas,\n\nthe truck broke down near Kassel, so the twelve pallets will arrive on Thursday morning instead of "
-            "Tuesday. The driver will call you an hour before. Please make sure that the loading ramp at gate 4 is free. "
-            "The invoice stays the same; we will take 5 percent off your next order as an apology.\n\nBest wishes\nAmelie "
-            "Fournier\nNordcargo Logistics"
+            "Hi Jonas,\n\nthe truck broke down near Kassel, so the twelve pallets will arrive on Thursday "
+            "morning instead of Tuesday. The driver will call you an hour before. Please make sure that the "
+            "loading ramp at gate 4 is free. The invoice stays the same; we will take 5 percent off your next "
+            "order as an apology.\n\nBest wishes\nAmelie Fournier\nNordcargo Logistics"
         ),
     ),
-    "Effects of cold storage on the vitamin C content of kale": (
+    KALE: (
         (
-            "We measured ascorbic acid in kale leaves kept at 1, 4 and 10 degrees Celsius for up to 21 days. Losses after "
-            "two weeks were 8, 19 and 47 percent. Blanching before storage reduced enzyme activity and halved the loss. "
-            "The effect of light was not significant."
+            "We measured ascorbic acid in kale leaves kept at 1, 4 and 10 degrees Celsius for up to 21 days. "
+            "Losses after two weeks were 8, 19 and 47 percent. Blanching before storage reduced enzyme activity "
+            "and halved the loss. The effect of light was not significant."
         ),
         (
-            "Leaves were harvested from three farms in October. Ascorbic acid was determined by liquid chromatography. Each "
-            "treatment was repeated four times. A limitation of the study is that only one cultivar was tested."
+            "Leaves were harvested from three farms in October. Ascorbic acid was determined by liquid "
+            "chromatography. Each treatment was repeated four times. A limitation of the study is that only one "
+            "cultivar was tested."
         ),
     ),
     "Visiting Sarnholm": (
         (
-            "The old town of Sarnholm stands on three islands linked by eleven bridges. The cathedral was begun in 1287 and "
-            "its tower can be climbed between April and October. The maritime museum shows a merchant ship raised from the "
-            "harbour in 1961."
+            "The old town of Sarnholm stands on three islands linked by eleven bridges. The cathedral was begun "
+            "in 1287 and its tower can be climbed between April and October. The maritime museum shows a "
+            "merchant ship raised from the harbour in 1961."
         ),
         (
-            "Getting there\n\nThe airport lies 14 kilometres south of the centre; bus 62 takes 25 minutes and costs 4.20 "
-            "crowns. Ferries to the outer islands leave from the east quay every two hours. Parking in the old town is "
-            "reserved for residents."
+            "Getting there\n\nThe airport lies 14 kilometres south of the centre; bus 62 takes 25 minutes and "
+            "costs 4.20 crowns. Ferries to the outer islands leave from the east quay every two hours. Parking "
+            "in the old town is reserved for residents."
         ),
         (
-            "Eating\n\nTry smoked perch with dill potatoes in one of the huts by the harbour. The covered market is open "
-            "from Tuesday to Saturday. Tap water is safe to drink. A tip of ten percent is usual."
+            "Eating\n\nTry smoked perch with dill potatoes in one of the huts by the harbour. The covered "
+            "market is open from Tuesday to Saturday. Tap water is safe to drink. A tip of ten percent is "
+            "usual."
         ),
     ),
     "quill: a small static site generator": (
         (
-            "# Installation\n\nquill needs Python 3.10 or newer. Install it with `pip install quill-site`. On Windows, "
-            "long paths must be enabled. Run `quill new blog` to create a project."
+            "# Installation\n\nquill needs Python 3.10 or newer. Install it with `pip install quill-site`. On "
+            "Windows, long paths must be enabled. Run `quill new blog` to create a project."
         ),
         (
-            "# Configuration\n\nSettings live in `quill.toml`. `output` names the folder for the generated pages and "
-            "defaults to `public`. Set `drafts = true` to include unpublished posts. Themes are searched in `themes/`."
+            "# Configuration\n\nSettings live in `quill.toml`. `output` names the folder for the generated "
+            "pages and defaults to `public`. Set `drafts = true` to include unpublished posts. Themes are "
+            "searched in `themes/`."
         ),
         (
-            "# Deployment\n\n`quill build --minify` writes the site; copy the output folder to any web server. `quill "
-            "serve` starts a preview on port 4100 and reloads the page when a file changes. The project is released under "
-            "the MIT licence."
+            "# Deployment\n\n`quill build --minify` writes the site; copy the output folder to any web server. "
+            "`quill serve` starts a preview on port 4100 and reloads the page when a file changes. The project "
+            "is released under the MIT licence."
         ),
     ),
     "Lease agreement": (
         (
-            "The landlord lets the flat at 8 Mill Lane, second floor, to the tenant from 1 February. The monthly rent is "
-            "940 pounds, due on the third working day of each month. The deposit is two months' rent and is returned "
-            "within 30 days of the end of the tenancy."
+            "The landlord lets the flat at 8 Mill Lane, second floor, to the tenant from 1 February. The "
+            "monthly rent is 940 pounds, due on the third working day of each month. The deposit is two months' "
+            "rent and is returned within 30 days of the end of the tenancy."
         ),
         (
-            "Either party may end this agreement with three months' notice in writing. Pets other than small caged animals "
-            "need the landlord's consent. The tenant must not sublet the flat. Smoking is forbidden in all rooms."
+            "Either party may end this agreement with three months' notice in writing. Pets other than small "
+            "caged animals need the landlord's consent. The tenant must not sublet the flat. Smoking is "
+            "forbidden in all rooms."
         ),
     ),
     "Migration of the barn swallow": (
         (
-            "Barn swallows breed across the northern hemisphere and winter in southern Africa, South America and South "
-            "Asia. Birds from Britain cross the Sahara and cover about 300 kilometres a day. Many die of hunger or in storms "
-            "on the way. They return to the same nest site each spring."
+            "Barn swallows breed across the northern hemisphere and winter in southern Africa, South America "
+            "and South Asia. Birds from Britain cross the Sahara and cover about 300 kilometres a day. Many die "
+            "of hunger or in storms on the way. They return to the same nest site each spring."
         ),
         (
-            "Swallows drink and feed in flight, catching flies and other insects. A pair raises two broods of four to five "
-            "chicks. Numbers have fallen since 1970 because modern barns offer few openings and insects are scarcer."
+            "Swallows drink and feed in flight, catching flies and other insects. A pair raises two broods of "
+            "four to five chicks. Numbers have fallen since 1970 because modern barns offer few openings and "
+            "insects are scarcer."
         ),
     ),
     "results.csv": (
         (
-            "Club | City | Points | Goals\nRiver Otters | Halden | 61 | 74\nNorth Foxes | Umea | 55 | 58\nIron Bears | Tampere | "
-            "49 | 66\nHarbour Gulls | Esbjerg | 37 | 41"
+            "Club | City | Points | Goals\nRiver Otters | Halden | 61 | 74\nNorth Foxes | Umea | 55 | 58\nIron "
+            "Bears | Tampere | 49 | 66\nHarbour Gulls | Esbjerg | 37 | 41"
         ),
     ),
     "Sourdough bread": (
         (
-            "Mix 500 g of flour with 350 g of water and let it rest for 40 minutes. Add 100 g of ripe starter and 10 g of "
-            "salt. Fold the dough four times during the first two hours. Let it rise overnight in the refrigerator."
+            "Mix 500 g of flour with 350 g of water and let it rest for 40 minutes. Add 100 g of ripe starter "
+            "and 10 g of salt. Fold the dough four times during the first two hours. Let it rise overnight in "
+            "the refrigerator."
         ),
         (
-            "Heat the oven with a cast-iron pot to 250 degrees. Bake the loaf covered for 20 minutes and uncovered for "
-            "another 25 at 220 degrees. The bread is done when it sounds hollow. Let it cool before cutting."
+            "Heat the oven with a cast-iron pot to 250 degrees. Bake the loaf covered for 20 minutes and "
+            "uncovered for another 25 at 220 degrees. The bread is done when it sounds hollow. Let it cool "
+            "before cutting."
         ),
     ),
 }
@@ -212,8 +226,8 @@ ANSWERABLE: tuple[tuple[str, str], ...] = (
         "How much vitamin C is lost at 10 degrees after two weeks?",
         "Effects of cold storage on the vitamin C content of kale",
     ),
-    ("How was ascorbic acid measured?", "Effects of cold storage on the vitamin C content of kale"),
-    ("Does blanching help to keep vitamin C?", "Effects of cold storage on the vitamin C content of kale"),
+    ("How was ascorbic acid measured?", KALE),
+    ("Does blanching help to keep vitamin C?", KALE),
     ("How do I get from the airport to the centre of Sarnholm?", "Visiting Sarnholm"),
     ("When was the cathedral built?", "Visiting Sarnholm"),
     ("Can one drink the tap water in Sarnholm?", "Visiting Sarnholm"),

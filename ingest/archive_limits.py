@@ -6,7 +6,9 @@ A directory that lies gets past this; the sandbox's limits on memory and time st
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from retrieval.errors import Unparseable
@@ -18,12 +20,18 @@ _ENCRYPTED_FLAG = 0x1
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # an Office file under a password is wrapped in one
 
 
+# What zipfile raises for archives that are not as they say: RuntimeError is its word for a password.
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
 def check_archive(source: Path | bytes) -> None:
     """Raises `Unparseable`: encrypted, damaged, or parse_limit for an archive that unpacks to far more than it is."""
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except ARCHIVE_ERRORS as error:
         if _head(source) == _OLE:
             raise Unparseable("encrypted", "The document is protected by a password.") from error
         raise Unparseable("damaged", f"The document's archive cannot be opened: {error}.") from error

@@ -21,7 +21,6 @@ from itertools import count, islice, pairwise
 from typing import TypeVar
 
 from ingest.parsing import Element, ElementKind, ParsedDocument
-from ingest.table_parser import CELL_SEPARATOR
 from retrieval.chunks import Box, Chunk, Locator
 from retrieval.embedding import Tokenizer
 from retrieval.identity import chunk_ids
@@ -34,6 +33,7 @@ _LINE_END = re.compile(r"\n")
 _SEGMENT_CHARACTERS = 50_000  # tokens of more text than this are never held at once (about 1 MB of spans)
 _BATCH = 256  # texts counted in one call of the tokenizer
 _MAX_BOXES = 8  # a passage of 200 word pieces rarely covers more paragraphs; more would bloat every point
+_CELLS = " | "  # between the cells of a row, as `ingest.parsing` lays tables out
 _HEADER_ROWS, _HEADER_CHARACTERS = 3, 2_000  # where a table names its columns: titles of one cell may stand above
 _SMALLEST_SHARE = 3  # a cut that leaves less than a third of the room used is made at a finer boundary instead
 
@@ -383,7 +383,7 @@ def _header_row(piece: _Piece) -> str:
     if piece.element.kind is not ElementKind.TABLE or piece.first_line == 0:
         return ""
     rows = piece.element.text[:_HEADER_CHARACTERS].split("\n")[: min(_HEADER_ROWS, piece.first_line)]
-    return next((row for row in rows if CELL_SEPARATOR in row), "")
+    return next((row for row in rows if _CELLS in row), "")
 
 
 # --- where it stands ----------------------------------------------------------------------------------------------

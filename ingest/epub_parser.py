@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from ingest.archive_limits import ARCHIVE_ERRORS
 from ingest.heading_paths import with_heading_paths
 from ingest.parsing import Defect, Element, ParsedDocument
 from retrieval.errors import Unparseable
@@ -28,7 +29,7 @@ def parse_epub(source: Path | bytes, parse_html: Callable[[bytes], ParsedDocumen
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             return _book(archive, parse_html)
-    except (zipfile.BadZipFile, KeyError, OSError, ElementTree.ParseError) as error:
+    except (*ARCHIVE_ERRORS, KeyError, ElementTree.ParseError) as error:
         raise Unparseable("damaged", f"The e-book cannot be opened: {error}.") from error
 
 
@@ -42,7 +43,7 @@ def _book(archive: zipfile.ZipFile, parse_html: Callable[[bytes], ParsedDocument
     for path in _spine(root, posixpath.dirname(package)):
         try:
             elements.extend(parse_html(archive.read(path)).elements)
-        except (KeyError, zipfile.BadZipFile, OSError, Unparseable) as error:
+        except (*ARCHIVE_ERRORS, KeyError, Unparseable) as error:
             defects.append(Defect("parts_failed", path, str(error)))
     if defects and not elements:
         raise Unparseable("damaged", f"No chapter of the e-book can be read: {defects[0].why}")

@@ -13,6 +13,7 @@ from ingest.archive_limits import check_archive
 from ingest.email_parser import parse_mail
 from ingest.epub_parser import parse_epub
 from ingest.language_detection import language_of
+from ingest.outline_parser import parse_org, parse_rst
 from ingest.parsing import ParsedDocument
 from ingest.pdfium_parser import parse_pdf
 from ingest.table_parser import parse_delimited, parse_workbook
@@ -35,8 +36,8 @@ _FROM_BYTES: Mapping[str, Callable[[bytes], ParsedDocument]] = {
     types.HTML: parse_html,
     types.MARKDOWN: parse_markdown,
     types.TEXT: parse_text,
-    types.RST: parse_text,
-    types.ORG: parse_text,
+    types.RST: parse_rst,
+    types.ORG: parse_org,
     types.CSV: parse_delimited,
     types.TSV: lambda data: parse_delimited(data, tab=True),
     types.JSON: parse_structured,

@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ingest.archive_limits import ARCHIVE_ERRORS
 from ingest.text_parser import decode, wide_encoding
 from retrieval.errors import UnsupportedType
 
@@ -225,7 +226,7 @@ def _zip_names(path_or_head: Path | bytes) -> list[bytes]:
     try:
         with zipfile.ZipFile(path_or_head) as archive:
             return [entry.filename.encode("utf-8", "replace") for entry in archive.infolist()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except ARCHIVE_ERRORS:
         return []
 
 
@@ -245,7 +246,7 @@ def _is_text(head: bytes) -> bool:
     if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")) or wide_encoding(head):
         return True
     controls = sum(head.count(code) for code in range(32) if code not in b"\t\n\v\f\r\x1b")
-    return b"\0" not in head and controls <= _MOST_CONTROLS * len(head)
+    return controls <= _MOST_CONTROLS * len(head)
 
 
 def _text_type(head: bytes, by_name: MediaType | None, declared: MediaType | None) -> str:

@@ -85,7 +85,10 @@ _work_offline()
 
 
 def parse_html(data: bytes) -> ParsedDocument:
-    """Headings are h1 to h6. Scripts and styles are left out; a table that lays out a page becomes paragraphs."""
+    """Headings are h1 to h6. Scripts and styles are left out; a table that lays out a page becomes paragraphs.
+
+    A page whose structure cannot be followed is read as plain paragraphs: HTML is never damaged.
+    """
     match = _CHARSET.search(data[:4096])
     return parse_html_text(decode(data, declared=match[1].decode("ascii") if match else None))
 
@@ -95,9 +98,11 @@ def parse_html_text(text: str) -> ParsedDocument:
         return ParsedDocument(elements=())
     title = _HTML_TITLE.search(text)
     text = _XML_DECLARATION.sub("", text)
-    elements = tuple(
-        with_heading_paths(_elements(_guarded(lambda: partition_html(text=text, languages=_NO_LANGUAGES))))
-    )
+    try:
+        parts = _guarded(lambda: partition_html(text=text, languages=_NO_LANGUAGES))
+    except Unparseable:
+        parts = []  # its text is still there to be had, below
+    elements = tuple(with_heading_paths(_elements(parts)))
     visible = _visible_text(text)
     if sum(len(element.text) for element in elements) < len(visible) * _LEAST_SHARE:
         elements = tuple(with_heading_paths(paragraphs(visible)))

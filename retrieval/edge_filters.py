@@ -53,8 +53,8 @@ from retrieval.filters import (
 )
 from retrieval.index import SearchScope, Selection
 
-# Collections times labels in one query: 2,000 keywords are built in 2 ms; beyond, two conditions are quicker.
-MAX_WAYS: Final = 2_000
+# Collections times labels in one query: each costs 2 µs; beyond, reading the readers of every point costs no more.
+MAX_WAYS: Final = 20_000
 
 # Up to here the engine is quicker with one condition each than with one list: dense 1.3 ms for 2.1, sparse 0.5 for 1.0.
 MAX_NAMED: Final = 32

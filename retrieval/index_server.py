@@ -151,6 +151,7 @@ class _Server:
         self._listener = listener
         self._agenda = _Agenda()
         self._unflushed = False
+        self._stopping = False
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -171,6 +172,7 @@ class _Server:
     def _finish(self) -> None:
         """Runs what had been received, writes it to disk, and hangs up."""
         deadline = time.monotonic() + _STOP_S
+        self._stopping = True
         self._listener.shutdown(socket.SHUT_RDWR)  # ends `accept`, which closing would not
         self._agenda.close()
         while time.monotonic() < deadline and (job := self._agenda.take(0)) is not None:
@@ -211,8 +213,12 @@ class _Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return  # shut down: the server stops
+            except OSError as error:
+                if self._stopping:
+                    return
+                logger.warning("an index connection could not be accepted: %s", error)
+                time.sleep(_TICK_S)  # out of file descriptors, most likely: some will be given back
+                continue
             threading.Thread(target=self._serve, args=(connection,), name="index-connection", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -26,7 +26,7 @@ from retrieval.wordpiece_tokenizer import WordPieceTokenizer
 
 Precision = Literal["f32", "bf16"]
 
-# Batches of 384 to 1,024 padded tokens stay in a core's second-level cache; 2,048 were a tenth slower, with more padding.
+# Batches of 384 to 1,024 padded tokens stay in a core's second-level cache; 2,048 were a tenth slower and padded more.
 PASSAGE_TOKENS = 768
 # A few passages are shared out among the cores, but not into batches so small that the model's fixed costs show.
 SMALLEST_SHARE = 192

@@ -205,6 +205,11 @@ def setting_names() -> dict[str, Any]:
     return names
 
 
+def is_given(name: str) -> bool:
+    """Whether the environment names this setting, so that a default may be another one."""
+    return f"{PREFIX}{name.upper()}" in _names_given()
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """The environment for a process of ours: this one's, with changes."""
     return {**os.environ, **changes}

@@ -1,7 +1,8 @@
 """Terms of a text: its content words, numbers and names, in the form in which two texts can be compared.
 
 A *term* is a content word, case-folded and stripped of its inflection, or a bigram of Chinese, Japanese or Korean
-characters. A *number* is canonical ("1,200" and "1200" are one, "two" is 2, "1.2 million" is also 1200000). A *name* is a word with a capital or a digit inside that does not start its sentence.
+characters. A *number* is canonical ("1,200" and "1200" are one, "two" is 2, "1.2 million" is also 1200000). A *name*
+is a word with a capital or a digit inside that does not start its sentence.
 """
 
 from __future__ import annotations

@@ -122,6 +122,11 @@ def test_html_nested_beyond_its_parser_loses_no_text() -> None:
     assert [element.text for element in parse_html(page).elements] == ["top", "deep & low"]
 
 
+@pytest.mark.parametrize("page", [b"<!", b"<", b"<!-- only a comment -->", b"<p", b"&#xD800;"])
+def test_scraps_of_html_are_read_as_far_as_they_go(page: bytes) -> None:
+    parse_html(page).text().encode()
+
+
 def test_a_paragraph_of_one_character_is_kept() -> None:
     assert parse_html("<p>是</p><p>Ja, das ist so.</p>".encode()).text() == "是\n\nJa, das ist so."
 

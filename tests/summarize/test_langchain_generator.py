@@ -106,7 +106,7 @@ def test_an_address_where_nobody_listens_is_unavailable() -> None:
 
 def test_the_whole_generation_ends_at_its_deadline(server: ScriptedOpenAI) -> None:
     server.script.mode = Mode.NEVER_ENDING
-    with pytest.raises(GeneratorUnavailable, match="not done after 0.5 s"):
+    with pytest.raises(GeneratorUnavailable, match="not done"):
         list(model(server, timeout_s=0.5, max_output_tokens=1_000_000).generate(REQUEST))
 
 

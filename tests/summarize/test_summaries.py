@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -41,7 +41,8 @@ class Narrow:
 
 def chapter(topic: str, number: int) -> str:
     return (
-        f"The {topic} was opened in 19{number:02d} by the town. Its {topic} keeper number {number} told visitors of storms. "
+        f"The {topic} was opened in 19{number:02d} by the town. "
+        f"Its {topic} keeper number {number} told visitors of storms. "
         f"Repairs of the {topic} cost {100 + number} crowns. People of the {topic} still meet there on Sundays."
     )
 
@@ -74,7 +75,7 @@ def summarized(
 
 
 @pytest.fixture(params=[16_000, 400, 120])
-def generator(request: pytest.FixtureRequest) -> Iterator[Narrow]:
+def generator(request: pytest.FixtureRequest) -> Narrow:
     return Narrow(request.param)
 
 

@@ -1,0 +1,24 @@
+"""What every test may ask for: one real server for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import RunningServer
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server on a fresh data folder with quick settings; tests use collections of their own.
+
+    `server.url`, `server.data`, `server.drop`, `server.http`. It ends as a service manager ends it, and leaves nothing.
+    """
+    running = RunningServer(tmp_path_factory.mktemp("data"))
+    try:
+        running.start()
+        yield running
+        assert running.stop() == 0, running.printed
+    finally:
+        running.end()

@@ -1,0 +1,63 @@
+"""Files for tests, made when they are needed: good ones, broken ones, hostile ones."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import docx
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen.canvas import Canvas
+
+
+def pdf(*pages: str, password: str | None = None) -> bytes:
+    """One page for each text; under a password if one is given."""
+    data = io.BytesIO()
+    encryption = None if password is None else StandardEncryption(password, ownerPassword=password + "-owner")
+    canvas = Canvas(data, encrypt=encryption)
+    for text in pages:
+        for i, line in enumerate(text.splitlines()):
+            canvas.drawString(72, 720 - 16 * i, line)
+        canvas.showPage()
+    canvas.save()
+    return data.getvalue()
+
+
+def word(*paragraphs: str) -> bytes:
+    """A .docx with these paragraphs, the first one as its heading."""
+    document = docx.Document()
+    document.add_heading(paragraphs[0], level=1)
+    for text in paragraphs[1:]:
+        document.add_paragraph(text)
+    data = io.BytesIO()
+    document.save(data)
+    return data.getvalue()
+
+
+def truncated_word() -> bytes:
+    """The first half of a .docx: its archive has no directory."""
+    whole = word("Half", "This sentence was whole once.")
+    return whole[: len(whole) // 2]
+
+
+def word_bomb(unpacked: int = 200 << 20) -> bytes:
+    """A .docx of a few hundred kilobytes that unpacks to `unpacked` bytes."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(word("Bomb", "tick"))) as good, zipfile.ZipFile(data, "w") as bomb:
+        for member in good.infolist():
+            bomb.writestr(member, good.read(member))
+        with bomb.open(zipfile.ZipInfo("word/media/filler.xml"), "w") as filler:
+            filler._compresslevel = 9  # type: ignore[attr-defined]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data.getvalue())) as plain:
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as bomb:
+            for member in plain.infolist():
+                content = bytes(unpacked) if member.filename.endswith("filler.xml") else plain.read(member)
+                bomb.writestr(member.filename, content)
+    return packed.getvalue()
+
+
+def endless_page(size: int) -> bytes:
+    """HTML of this size that takes its parser far longer than any page that people write: tables in tables."""
+    deep = b"<table><tr><td>cell"
+    return b"<html><body>" + deep * (size // len(deep))
