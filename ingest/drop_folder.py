@@ -72,6 +72,12 @@ class FileChanged(Exception):
     """The file changed, or vanished, while it was read; the next scan sees it anew."""
 
 
+class Unreadable(Refused):
+    """The account that ragstone runs under may not read the file."""
+
+    code = "unreadable"
+
+
 class DropFolder:
     def __init__(
         self,
@@ -107,7 +113,8 @@ class DropFolder:
     def scan(self) -> None:
         """One look at the folder: takes what settled, marks what is missing, deletes what was missing long enough."""
         known = self._catalogue.drop_files.all()
-        seen = {file.path: file for file in self._walk()}
+        unread: list[str] = []
+        seen = {file.path: file for file in self._walk(unread)}
         for file in seen.values():
             before = known.get(file.path)
             if before is not None and before.missing_since is not None:
@@ -118,19 +125,24 @@ class DropFolder:
                 self._take(file, before)
         self._unsettled = {path: value for path, value in self._unsettled.items() if path in seen}
         if seen:  # an empty or vanished root is an unmounted disk until somebody says otherwise
-            self._handle_missing(known, set(seen))
+            hidden = {path for path in known if path.startswith(tuple(unread))}
+            self._handle_missing(known, set(seen) | hidden)
         self._catalogue.drop_files.scanned(time.time())
 
     # --- what is there ---
 
-    def _walk(self) -> Iterator[_Seen]:
+    def _walk(self, unread: list[str]) -> Iterator[_Seen]:
+        """The files; `unread` gets the beginnings of paths that cannot be seen now, which is not to be missing."""
         folders = [self._root]
         while folders:
             folder = folders.pop()
             try:
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # it vanished
             except OSError:
-                continue  # it vanished, or may not be read; what was in it counts as missing
+                unread.append(f"{folder.relative_to(self._root).as_posix()}/")
+                continue
             for entry in entries:
                 if _is_left_alone(entry.name) or entry.is_symlink():
                     continue
@@ -152,8 +164,9 @@ class DropFolder:
         return _Seen(relative, status.st_size, status.st_mtime_ns, status.st_ino, sidecar)
 
     def _has_settled(self, file: _Seen, before: DropFile | None) -> bool:
-        """Whether the file differs from what is remembered and has stopped changing."""
-        if before is not None and (before.size, before.mtime_ns, before.sidecar) == (
+        """Whether the file differs from what is remembered and has stopped changing. One without a document is tried
+        again: its collection may be there by now, or it may be read."""
+        if before is not None and before.document_id and (before.size, before.mtime_ns, before.sidecar) == (
             file.size,
             file.mtime_ns,
             file.sidecar_digest,
@@ -177,9 +190,14 @@ class DropFolder:
         except RagstoneError as error:
             if isinstance(error, Unavailable):
                 raise
-            # Not even a failed document can stand for it: there is no collection it could be in.
-            remembered = _remembered(file, collection="", sha256="", document_id="", refused=f"{error.code}: {error}")
-        self._catalogue.drop_files.remember([remembered])
+            refused = f"{error.code}: {error}"
+            if before is not None and before.document_id:
+                remembered = replace(before, refused=refused)
+            else:
+                # Not even a failed document can stand for it: there is no collection it could be in, or no content.
+                remembered = _remembered(file, collection="", sha256="", document_id="", refused=refused)
+        if remembered != before:
+            self._catalogue.drop_files.remember([remembered])
 
     def _submit(self, file: _Seen, before: DropFile | None) -> DropFile:
         collection = self._collection(file.path)
@@ -235,6 +253,8 @@ class DropFolder:
         """The file's bytes, and a refusal for what cannot even be spooled (empty, too large)."""
         try:
             return self._intake.spool(self._blocks(file)), None
+        except Unreadable:
+            raise
         except Refused as error:
             digest = hashlib.sha256(b"".join(self._blocks(file)) if not file.size else b"").hexdigest()
             return Spooled(None, digest, file.size), (error.code, str(error))
@@ -243,6 +263,8 @@ class DropFolder:
         """The file's bytes, by a descriptor that no link can redirect; checked at the end to be the same file still."""
         try:
             descriptor = os.open(self._root / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except PermissionError as error:
+            raise Unreadable from error
         except OSError as error:
             raise FileChanged from error
         with os.fdopen(descriptor, "rb") as opened:

@@ -18,6 +18,7 @@ from ingest.publication import Publisher
 from retrieval import identity
 from retrieval.chunks import Chunk, EmbeddedChunk
 from retrieval.embedding import Embedder
+from retrieval.errors import Unavailable
 from retrieval.index import Index, Point, Selection
 from retrieval.search import Bm25
 from retrieval.tasks import Claim
@@ -77,39 +78,29 @@ class EmbedStage:
 
     def _embed(self, portion: Sequence[tuple[_Work, Sequence[Chunk]]], broken: set[int]) -> None:
         """One slice: the missing vectors in one call, then each document's chunks to the index."""
-        missing: dict[str, str] = {}
-        for work, chunks in portion:
-            for chunk in chunks:
-                digest = identity.text_digest(chunk.embedded_text)
-                if digest not in work.reusable:
-                    missing[digest] = chunk.embedded_text
-        claims = [work.claim for work, _ in portion]
-        vectors: dict[str, NDArray[np.float32]] = {}
-        embedded = self._try_all(claims, lambda: self._vectors(missing), broken)
-        if embedded is not None:
-            vectors = embedded
-        for work, chunks in portion:
-            if work.claim.attempt not in broken:
-                self._finish_portion(work, chunks, vectors, broken)
+        standing = [(work, chunks) for work, chunks in portion if work.claim.attempt not in broken]
+        try:
+            vectors = self._vectors(_missing(standing))
+        except Exception as error:
+            self._not_embedded(standing, error, broken)
+            return
+        for work, chunks in standing:
+            self._finish_portion(work, chunks, vectors, broken)
 
     def _vectors(self, texts: dict[str, str]) -> dict[str, NDArray[np.float32]]:
         return dict(zip(texts, self._embedder.embed_passages(list(texts.values())), strict=True)) if texts else {}
 
-    def _try_all(
-        self,
-        claims: Sequence[Claim],
-        step: Callable[[], dict[str, NDArray[np.float32]]],
-        broken: set[int],
-    ) -> dict[str, NDArray[np.float32]] | None:
-        """A step that many documents share: its failure is each one's."""
-        try:
-            return step()
-        except Exception as error:
-            failure = error
-        for claim in claims:
-            broken.add(claim.attempt)
-            self._settle(claim, lambda: _raise(failure))
-        return None
+    def _not_embedded(
+        self, portion: Sequence[tuple[_Work, Sequence[Chunk]]], error: Exception, broken: set[int]
+    ) -> None:
+        """Whose fault it is shows when each document is alone; an engine that is not available is nobody's."""
+        if len(portion) > 1 and not isinstance(error, Unavailable):
+            for one in portion:
+                self._embed([one], broken)
+            return
+        for work, _ in portion:
+            broken.add(work.claim.attempt)
+            self._settle(work.claim, lambda: _raise(error))
 
     def _finish_portion(
         self,
@@ -144,6 +135,17 @@ class EmbedStage:
         work.counts["tokens"] += chunk.tokens if reused is None else 0
         vector = reused if reused is not None else vectors[digest]
         return EmbeddedChunk(chunk, vector, self._bm25.passage(chunk.embedded_text))
+
+
+def _missing(portion: Sequence[tuple[_Work, Sequence[Chunk]]]) -> dict[str, str]:
+    """The texts without a vector, each once, by digest."""
+    missing: dict[str, str] = {}
+    for work, chunks in portion:
+        for chunk in chunks:
+            digest = identity.text_digest(chunk.embedded_text)
+            if digest not in work.reusable:
+                missing[digest] = chunk.embedded_text
+    return missing
 
 
 def _portions(works: Sequence[_Work]) -> Iterator[list[tuple[_Work, Sequence[Chunk]]]]:

@@ -34,19 +34,18 @@ class FolderBlobs:
     def put(self, tenant: str, digest: str, source: Path) -> None:
         target = self._path(tenant, digest)
         with full_means_storage_full():
-            if target.exists():
-                source.unlink()
-                return
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             with source.open("rb") as file:
                 os.fsync(file.fileno())
+            # Over one that exists, too: the digest says that the bytes are the same, and if the stored ones are
+            # damaged, sending the file again is the remedy.
             source.replace(target)
             _sync_folder(target.parent)
 
     def put_bytes(self, tenant: str, digest: str, data: bytes) -> None:
         target = self._path(tenant, digest)
         with full_means_storage_full():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             partial = target.with_name(f".{digest}.{os.getpid()}.{id(data):x}")
             try:
                 with partial.open("wb") as file:
@@ -80,7 +79,17 @@ class FolderBlobs:
         self._path(tenant, digest).unlink(missing_ok=True)
 
     def _path(self, tenant: str, digest: str) -> Path:
-        return self._root / quote(tenant, safe="") / digest[:2] / digest
+        # A tenant named ".." is a folder like any other.
+        return self._root / quote(tenant, safe="").replace(".", "%2E") / digest[:2] / digest
+
+
+def _make_folder(folder: Path) -> None:
+    """A new folder survives power loss only once the one it is in is synced."""
+    if folder.exists():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ingest import media_types as types
 from ingest.archive_limits import check_archive
+from ingest.document_titles import title_of
 from ingest.email_parser import parse_mail
 from ingest.epub_parser import parse_epub
 from ingest.language_detection import language_of
@@ -17,7 +18,7 @@ from ingest.outline_parser import parse_org, parse_rst
 from ingest.parsing import ParsedDocument
 from ingest.pdfium_parser import parse_pdf
 from ingest.table_parser import parse_delimited, parse_workbook
-from ingest.text_parser import clean, parse_structured, parse_text
+from ingest.text_parser import parse_structured, parse_text
 from ingest.unstructured_parser import parse_docx, parse_html, parse_markdown, parse_pptx
 from retrieval.errors import Unparseable, UnsupportedType
 
@@ -56,8 +57,8 @@ def parse_file(path: Path, media_type: str, name: str) -> ParsedDocument:
     document = _read(path, media_type)
     if not document.elements:
         raise Unparseable("no_text", f"{name} holds no text.")
-    title = " ".join(clean(document.title or "").split())
-    return replace(document, title=title or None, language=language_of(_beginning(document)))
+    title = title_of(document.title, document.elements)
+    return replace(document, title=title, language=language_of(_beginning(document)))
 
 
 def _read(source: Path | bytes, media_type: str) -> ParsedDocument:

@@ -120,6 +120,7 @@ class Intake:
                     file.write(block)
                 if not size:
                     raise EmptyFile
+                file.flush()  # a disk may be full only now
             except BaseException:
                 spooled.unlink(missing_ok=True)
                 raise
@@ -155,7 +156,7 @@ class Intake:
         return [next(accepted) if answer is None else answer for answer in answers]
 
     def _file_submission(self, collection: Collection, item: FileItem) -> Submission:
-        name = checked_name(item.name)
+        name = checked_name(item.name) if item.refusal is None else shown_name(item.name)
         attributes = self.checked(collection, item.attributes) if item.refusal is None else item.attributes
         spooled = item.spooled
         media_type = "application/octet-stream"
@@ -170,7 +171,7 @@ class Intake:
             content=Content(spooled.sha256, spooled.bytes, media_type, name),
             attributes=attributes,
             default_title=name,
-            source=item.source or name,
+            source=shown_name(item.source or name),
             lane=item.lane,
             fingerprint=self._fingerprint,
             refusal=item.refusal,
@@ -234,6 +235,11 @@ def checked_name(name: str) -> str:
     if bad:
         raise InvalidName(pointer="/file")
     return clean
+
+
+def shown_name(name: str) -> str:
+    """A name to show of a file that is refused, perhaps for its name."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in {"Cc", "Cs"} else c for c in name)
 
 
 def check_readers(readers: Sequence[str], *, limit: int, pointer: str = "/readers") -> None:

@@ -39,6 +39,10 @@ _EXIT_GRACE_S = 0.2
 
 ParseFile = Callable[[Path, str, str], ParsedDocument]
 
+# unstructured brings spaCy, whose base library loads every tensor library that is installed: 500 MB and seconds for
+# what no parser uses.
+_HEAVY = ("torch", "tensorflow", "cupy", "mxnet", "jax")
+
 
 @dataclass(frozen=True, slots=True)
 class Orders:
@@ -228,8 +232,24 @@ def _load(parsers: str) -> ParseFile:
     if module.endswith(".py"):
         sys.path.append(str(Path(module).parent))
         module = Path(module).stem
-    loaded: ParseFile = getattr(importlib.import_module(module), name)
+    with _without(*_HEAVY):
+        loaded: ParseFile = getattr(importlib.import_module(module), name)
     return loaded
+
+
+@contextlib.contextmanager
+def _without(*packages: str) -> Iterator[None]:
+    """Makes importing these fail, as if they were not installed."""
+    kept = {name: sys.modules.get(name) for name in packages}
+    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name, module in kept.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
 
 
 def _orders(frame: bytes | bytearray) -> Orders:

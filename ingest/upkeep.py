@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ingest.publication import repaint
 from retrieval.catalogue import Catalogue
-from retrieval.documents import DocumentState, Stage
+from retrieval.documents import Document, DocumentState, Stage
 from retrieval.errors import IndexUnavailable, Unavailable
 from retrieval.index import Index, Selection
 from retrieval.tasks import Claim
@@ -39,9 +39,19 @@ class Upkeep:
             raise OlderLeaseLives
         counts = self._delete(claim, Selection(document.id, version_below=claim.version))
         if document.live_version == claim.version and document.live_attempt is not None:
-            others = Selection(document.id, version=claim.version, other_than_attempt=document.live_attempt)
-            counts["erased"] += self._delete(claim, others)["erased"]
+            for attempt in self._attempts_before(document, document.live_attempt):
+                others = Selection(document.id, version=claim.version, attempt=attempt)
+                counts["erased"] += self._delete(claim, others)["erased"]
         return counts
+
+    def _attempts_before(self, document: Document, live: int) -> list[int]:
+        """The attempts that the live one replaced. A later one may be live itself by the time its points are erased."""
+        entries = self._catalogue.documents.timelines([document.id])[document.id]
+        return [
+            entry.attempt
+            for entry in entries
+            if entry.stage is Stage.EMBED and entry.version == document.live_version and entry.attempt < live
+        ]
 
     def _delete(self, claim: Claim, selection: Selection) -> dict[str, int]:
         tenant = claim.document.tenant

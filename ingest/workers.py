@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ingest.parsing import ParserFailed, ParserKilled
@@ -65,15 +66,35 @@ class Settlement:
     def __init__(self, catalogue: Catalogue, *, rest_s: float) -> None:
         self._catalogue = catalogue
         self._rest_s = rest_s
+        self._unrecorded: deque[Claim] = deque()
 
     def settle(self, claim: Claim, step: Callable[[], None]) -> None:
         try:
-            step()
+            try:
+                step()
+            except CatalogueUnavailable:
+                raise
+            except Exception as error:
+                self._record(claim, error)
         except CatalogueUnavailable as error:
-            # Nothing can be recorded now; the lease runs out and the task is due again.
             log.warning("task %s: %s", claim.task_id, error)
-        except Exception as error:
-            self._record(claim, error)
+            self.abandon([claim])
+
+    def abandon(self, claims: Sequence[Claim]) -> None:
+        """Nothing can be recorded of these now. The heartbeat would keep them for as long as the process lives, so they
+        are given back when the catalogue answers again."""
+        self._unrecorded.extend(claims)
+
+    def give_back(self) -> None:
+        """Gives back what was abandoned; a claim that was lost, or whose commit arrived, is not touched by it."""
+        with suppress(IndexError):
+            while True:
+                claim = self._unrecorded.popleft()
+                try:
+                    self._catalogue.tasks.postpone(claim, delay_s=self._rest_s)
+                except Unavailable:
+                    self._unrecorded.append(claim)
+                    raise
 
     def _record(self, claim: Claim, error: Exception) -> None:
         tasks = self._catalogue.tasks
@@ -126,16 +147,23 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            self._give_back()
             deliveries = self._place.queue.take(self._stages, limit=self._batch, timeout_s=TAKE_TIMEOUT_S)
             if deliveries:
                 self._handle(deliveries)
+
+    def _give_back(self) -> None:
+        try:
+            self._place.settlement.give_back()
+        except Unavailable as error:
+            log.warning("worker: %s", error)
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         solitude = self._place.solitude
         solitary = any(delivery.pointer.solitary for delivery in deliveries)
         try:
             with solitude.alone() if solitary else solitude.shared():
-                claims = [claim for delivery in deliveries if (claim := self._claim(delivery)) is not None]
+                claims = self._claims(deliveries)
                 if claims:
                     self._run(claims)
         except Unavailable as error:
@@ -144,9 +172,19 @@ class Worker:
             for delivery in deliveries:
                 self._place.queue.acknowledge(delivery)
 
-    def _claim(self, delivery: Delivery) -> Claim | None:
+    def _claims(self, deliveries: Sequence[Delivery]) -> list[Claim]:
         place = self._place
-        return place.catalogue.tasks.claim(delivery.pointer.task_id, worker=place.worker, lease_s=place.lease_s)
+        claims: list[Claim] = []
+        try:
+            for delivery in deliveries:
+                task_id = delivery.pointer.task_id
+                claim = place.catalogue.tasks.claim(task_id, worker=place.worker, lease_s=place.lease_s)
+                if claim is not None:
+                    claims.append(claim)
+        except Unavailable:
+            place.settlement.abandon(claims)
+            raise
+        return claims
 
 
 def one_by_one(settlement: Settlement, run: Callable[[Claim], None]) -> Callable[[Sequence[Claim]], None]:

@@ -20,8 +20,8 @@ from retrieval.embedder_choice import Engine, Measured, candidates, cpu_flags, o
 from retrieval.embedding import Embedder
 from retrieval.model_folder import find_model_folder
 
-# 24 passages of 40 to 200 words are half a second of work on two cores: enough for batches of the usual size.
-PASSAGES = 24
+# 16 passages are a fifth of a second of work on two idle cores: enough for batches of the usual size.
+PASSAGES = 16
 ROUNDS = 3
 
 

@@ -11,7 +11,7 @@
         ├── CatalogueUnavailable · IndexUnavailable · QueueUnavailable · EmbedderBusy · GeneratorUnavailable
         └── StorageFull             HTTP 507
 
-Anything else that is raised is a bug. The docstring of a class is its default message.
+Anything else that is raised is a bug. The first paragraph of a class's docstring is its default message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RagstoneError(Exception):
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip())
+        super().__init__(message or (type(self).__doc__ or "").strip().partition("\n\n")[0])
 
 
 class Refused(RagstoneError):
@@ -50,7 +50,7 @@ class InvalidRequest(Refused):
     code = "invalid_request"
 
     def __init__(self, message: str | None = None, *, pointer: str = "") -> None:
-        super().__init__(message or "The request is malformed.")
+        super().__init__(message)
         self.pointer = pointer
 
 

@@ -37,6 +37,7 @@ MAX_FIELDS = 64  # a document's metadata: enough for every schema seen, small en
 MAX_LIST = 256  # elements of one metadata list, and operands of $in
 MAX_DEPTH = 16  # deeper is a generator run wild, not a question
 MAX_TERMS = 256
+MAX_OPERANDS = 8_192  # in all lists of one filter: SQLite binds 32,766 values in a statement, a few lists at once fit
 MAX_STRING = 4_000  # code points of one metadata string
 
 STRING_FIELDS: Final = ("title", "external_id", "source", "media_type", "language")
@@ -220,6 +221,7 @@ def parse_filter(raw: object) -> Condition | None:
 @dataclass(slots=True)
 class _Parser:
     terms: int = field(default=0)
+    operands: int = field(default=0)
 
     def parse(self, raw: object) -> Condition | None:
         if raw == {}:
@@ -272,6 +274,9 @@ class _Parser:
             case "$in" | "$nin":
                 if not isinstance(operand, list) or len(operand) > MAX_LIST:
                     raise InvalidFilter(f"{operator} takes a list of at most {MAX_LIST} scalars.", pointer=pointer)
+                self.operands += len(operand)
+                if self.operands > MAX_OPERANDS:
+                    raise InvalidFilter(f"The filter has more than {MAX_OPERANDS} operands.", pointer=pointer)
                 found = _among(key, name, operand, pointer, indexed=True)
                 return found if operator == "$in" else Not(found)
             case "$gt" | "$gte" | "$lt" | "$lte":

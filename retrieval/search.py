@@ -163,7 +163,10 @@ class Searcher:
         found = self._index.search(scope, list(arms.values()), limit=limit)
         clock.lap("index_ms")
         weights = {"dense": DENSE_WEIGHT, "sparse": 1 - DENSE_WEIGHT}
-        fused = fuse(dict(zip(arms, found, strict=True)), weights)
+        by_arm = dict(zip(arms, found, strict=True))
+        # An arm of fewer than it may return has returned all that holds a term; the rest scores 0.
+        floors = {"sparse": 0.0} if len(by_arm.get("sparse", ())) < limit else {}
+        fused = fuse(by_arm, weights, floors=floors)
         clock.lap("fuse_ms")
         return fused, all(len(candidates) < limit for candidates in found)
 
@@ -171,9 +174,12 @@ class Searcher:
         """The best `top_k` that the catalogue lets pass, one a document when grouped."""
         kept: list[tuple[Fused, LiveState]] = []
         seen: set[str] = set()
+        states: dict[str, LiveState | None] = {}
         moved = False
         for portion in _portions(fused, size=2 * query.top_k):
-            states = self._catalogue.documents.live_states(list({one.candidate.document_id for one in portion}))
+            # Each document is asked for once: a switch between two portions must not let both its attempts pass.
+            unknown = list({one.candidate.document_id for one in portion} - states.keys())
+            states |= dict.fromkeys(unknown) | self._catalogue.documents.live_states(unknown)
             for one in portion:
                 candidate, state = one.candidate, states.get(one.candidate.document_id)
                 if state is None or not _visible(principal, state):

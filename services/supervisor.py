@@ -64,13 +64,14 @@ class Supervisor:
         lock = DataLock(self._layout, wait_s=PATIENCE_S)
         listener = _listen(self._settings.host, self._settings.port)
         self._clean()
+        self._open_data()
         children = self._children(listener)
         try:
-            for child in children:
-                self._start(child)
-                self._await_ready(child, stop)
-                if child.name == "index" or child is children[0]:
-                    self._open_data()
+            for group in _starting_order(children):
+                for child in group:
+                    self._start(child)
+                for child in group:
+                    self._await_ready(child, stop)
             host, port = listener.getsockname()[:2]
             print(f"ragstone is ready: http://{host}:{port} (API documentation at /docs)", flush=True)
             self._watch(children, stop)
@@ -168,6 +169,11 @@ class Supervisor:
             child.process.wait()
         if child.line is not None:
             child.line.close()
+
+
+def _starting_order(children: list[_Child]) -> list[list[_Child]]:
+    """The index before the ones that ask it; those side by side."""
+    return [[child for child in children if child.name == "index"], [c for c in children if c.name != "index"]]
 
 
 def _listen_for_ready(child: _Child, line: socket.socket) -> None:

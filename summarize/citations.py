@@ -61,6 +61,7 @@ _MARKER_RUN = re.compile(
     rf"(?:\s*[,;]?\s*(?:{_MARKER.pattern.replace('?P<square>', '').replace('?P<lenticular>', '')}))+", re.IGNORECASE
 )
 _AFTER_STOP = re.compile(rf"[.!?…。！？][\"'”’)*_]*{_MARKER_RUN.pattern}(?=\s)", re.IGNORECASE)
+_FIRST_WORD = re.compile(r"\W*\w+\W")
 _QUOTED = re.compile(r"“([^”]+)”|(?<![\w\"])\"([^\"\n]+)\"(?!\w)|«([^»]+)»|„([^“”]+)[“”]")
 _LAYOUT = re.compile(r"^(?:[-*•–]|\d{1,3}[.)]|#{1,6}|>)\s+")
 
@@ -464,9 +465,11 @@ def _complete(text: str) -> tuple[list[str], str]:
             return [], text
         cut = max(text.rfind(" ", 0, HELD_BACK), HELD_BACK // 2)
         return [text[:cut]], text[cut:]
-    # What begins with a bracket may become a marker of the unit before it.
+    # What begins with a bracket may become a marker of the unit before it, and whether a unit begins at all can depend
+    # on its first word: both are waited for.
     opened = units[-1].lstrip()
-    ready = units[:-2] if opened[0] in "[【" and len(opened) < LONGEST_MARKER else units[:-1]
+    undecided = opened[0] in "[【" and len(opened) < LONGEST_MARKER
+    ready = units[:-2] if undecided or not _FIRST_WORD.match(opened) else units[:-1]
     return ready, text[sum(map(len, ready)) :]
 
 

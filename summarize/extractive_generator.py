@@ -8,7 +8,7 @@ model of its own but the embedder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,11 @@ CONTEXT_TOKENS = 16_000
 ANSWER_SENTENCES = {Length.SHORT: 2, Length.MEDIUM: 4, Length.LONG: 8}
 SUMMARY_SENTENCES = {Length.SHORT: 3, Length.MEDIUM: 6, Length.LONG: 12}
 # A further sentence of an answer must be nearly as near to the question as the best; what is far below only fills.
-NEAR_BEST = 0.75
+NEAR_BEST = 0.8
 # Words count for less than meaning in ordering sentences: the embedder has seen the words too.
 WORD_WEIGHT = 0.3
+# "Larkfield Instruments" is as near as can be to a question about Larkfield Instruments, and says nothing.
+ECHO = -0.15
 # A repeated thought costs a summary more than an answer, whose sentences all speak of the question.
 ANSWER_REDUNDANCY = 0.3
 SUMMARY_REDUNDANCY = 0.5
@@ -105,7 +107,8 @@ def _answer(embedder: Embedder, units: Sequence[Unit], question: str, length: Le
     nearness = np.maximum(bare @ asked, said @ asked)
     weights = question_weights(question, units)
     words = np.array([share(unit.terms | unit.context, weights) for unit in units])
-    values = nearness + WORD_WEIGHT * words
+    echoes = np.array([_is_echo(unit, weights) for unit in units])
+    values = nearness + WORD_WEIGHT * words + ECHO * echoes
     best = int(np.argmax(values))
     if answerability(signals(question, units, best, asked, bare, nearness, weights)) < ANSWERED:
         return []
@@ -132,6 +135,12 @@ def central(embedder: Embedder, units: Sequence[Unit], question: str | None, *, 
         values += ASKED * (bare @ embedder.embed_query(question))
     chosen = choose(values, bare, count=count, redundancy=SUMMARY_REDUNDANCY, groups=documents.tolist())
     return [units[at] for at in sorted(chosen)]
+
+
+def _is_echo(unit: Unit, weights: Mapping[str, float]) -> bool:
+    """Whether a few words do hardly more than repeat the question: a name, a salutation, a heading."""
+    new = len(unit.terms - weights.keys())
+    return new <= 1 and len(unit.terms) < SHORTEST and not is_row(unit.text) and not any(c.isdigit() for c in unit.text)
 
 
 def _vectors(embedder: Embedder, units: Sequence[Unit]) -> tuple[Vector, Vector]:

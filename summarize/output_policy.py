@@ -17,7 +17,7 @@ _LINK = re.compile(rf"\[(?P<words>(?:[^\[\]]|\[[^\[\]]*\])*)\]{_DESTINATION}")
 _OPEN_LINK = re.compile(r"!?\[(?P<words>[^\[\]]*)\]\(\s*<?(?=\S*(?:[a-z][\w+.-]*:|//|www\.))[^)]*$", re.IGNORECASE)
 _DEFINITION = re.compile(r"^[^\S\n]{0,3}\[[^\]\n]+\]:[^\S\n]*\S+.*$", re.MULTILINE)
 _TAG = re.compile(
-    r"<(?:/?[a-zA-Z][^<>]*|!--.*?--)>|<(?:img|a|script|iframe|svg|object|embed|link|style)\b[^<>]*$", re.DOTALL | re.I
+    r"<(?:/?[a-zA-Z][^<>]*|!--.*?--)>|<(?:img|a|script|iframe|svg|object|embed|link|style)\b[^>]*$", re.DOTALL | re.I
 )
 _ADDRESS = re.compile(
     r"(?:\b(?:https?|ftp|file|wss?)://|\b(?:data|javascript|vbscript|mailto):(?=\S)|\bwww\.(?=\w)|(?<![:\w/])//(?=\w+\.\w))[^\s<>\"'`\])}]*",

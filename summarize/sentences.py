@@ -18,6 +18,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from summarize.terms import is_stop_word, word_set
+
 # 600 code points: about 100 words, three times a long sentence; beyond it the extraction lost its full stops.
 LONGEST = 600
 # A line this short was not broken by a margin: the writer ended it.
@@ -27,106 +29,20 @@ RAGGED = 0.6
 
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
 _BULLET = re.compile(r"[^\S\n]*(?:[-*•–‣◦▪●]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[^\S\n]+\S")
-_STOP = re.compile(r"(?P<cjk>[。！？]+[”’」』）)]*)|(?P<mark>[.!?…]+[\"'”’»)\]]*)(?=\s)")
+_STOP = re.compile(r"(?P<cjk>[。！？]+[”’」』）)]*)|(?P<mark>(?<![.!?…])[.!?…]++[\"'”’»)\]]*)(?=\s)")
+_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
+_FIRST_WORD = re.compile(r"\w+")
 _OPENERS = "\"'“‘«([¿¡"
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "sr",
-        "jr",
-        "st",
-        "rev",
-        "hon",
-        "gen",
-        "col",
-        "sgt",
-        "capt",
-        "lt",
-        "vs",
-        "etc",
-        "eg",
-        "ie",
-        "cf",
-        "al",
-        "approx",
-        "dept",
-        "est",
-        "fig",
-        "figs",
-        "eq",
-        "eqs",
-        "sec",
-        "ch",
-        "vol",
-        "vols",
-        "no",
-        "nos",
-        "nr",
-        "art",
-        "ed",
-        "eds",
-        "p",
-        "pp",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "llc",
-        "plc",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "u.s",
-        "u.k",
-        "e.g",
-        "i.e",
-        "a.m",
-        "p.m",
-        "ph.d",
-        "b.s",
-        "m.s",
-        "d.c",
-        "z.b",
-        "d.h",
-        "bzw",
-        "usw",
-        "ca",
-        "bd",
-        "hrsg",
-        "abs",
-        "tel",
-        "ext",
-        "ave",
-        "blvd",
-        "rd",
-        "mt",
-        "ft",
-        "vgl",
-        "resp",
-        "max",
-        "min",
-        "avg",
-    ]
+# Never the end of a sentence.
+_ABBREVIATIONS = word_set(
+    "mr mrs ms dr prof sr jr st rev hon gen col sgt capt lt vs cf al e.g i.e ph.d z.b d.h bzw ca vgl"
+)
+# The end of one only where a new one plainly begins: "Larkfield Inc. The company", not "Larkfield Inc. Holdings".
+_SOMETIMES = word_set("inc ltd co corp llc plc etc usw dept ave blvd tel ext")
+# Abbreviations before a number, words elsewhere: "No. 5", "The answer is no. Five people came."
+_BEFORE_NUMBERS = word_set(
+    "no nos nr fig figs eq eqs sec ch vol vols art p pp ed eds est max min approx resp abs bd "
+    "jan feb mar apr jun jul aug sep sept oct nov dec"
 )
 
 
@@ -217,10 +133,21 @@ def _is_stop(text: str, start: int, at: int, after: int, end: int) -> bool:
     if following.islower():
         return False
     word = before.split()[-1].lstrip(_OPENERS)
-    if word.casefold() in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word.isupper()):
+    folded = word.casefold()
+    if folded in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word.isupper()):
+        return False
+    if folded in _BEFORE_NUMBERS and following.isdigit():
+        return False
+    # "28 C.F.R. § 58" and "J.R.R. Tolkien" go on; "in the U.S. The" does not.
+    if (folded in _SOMETIMES or _DOTTED.fullmatch(word)) and not is_stop_word(_first_word(text[after:end])):
         return False
     # "1. Scope": the number of a list item, not a sentence.
     return not (word.isdigit() and len(word) <= 3 and before.strip().lstrip("(") == word)
+
+
+def _first_word(text: str) -> str:
+    found = _FIRST_WORD.search(text)
+    return found.group() if found else ""
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

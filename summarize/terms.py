@@ -12,6 +12,12 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a list written as one text: a table that reads like one."""
+    return frozenset(words.split())
+
+
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:[’'][^\W_]+)?")
 _CJK = re.compile(r"[぀-ヿ㐀-䶿一-鿿가-힯]+")
 _NUMBER = re.compile(
@@ -20,33 +26,11 @@ _NUMBER = re.compile(
 )
 _ISO_DATE = re.compile(r"\b\d{4}-(\d{2})-\d{2}\b")
 _SCALE = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9, "bn": 9, "trillion": 12}
-_SPELLED = {
-    word: str(value)
-    for value, word in enumerate(
-        [
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ],
-        start=2,
-    )
-}
+_TWO_TO_TWENTY = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty"
+)
+_SPELLED = {word: str(value) for value, word in enumerate(_TWO_TO_TWENTY.split(), start=2)}
 _MONTHS = {
     name: str(number)
     for number, names in enumerate(
@@ -58,251 +42,23 @@ _MONTHS = {
     )
     for name in names.split()
 }  # fmt: skip
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "above",
-        "after",
-        "again",
-        "against",
-        "all",
-        "also",
-        "am",
-        "an",
-        "and",
-        "any",
-        "are",
-        "aren't",
-        "as",
-        "at",
-        "be",
-        "because",
-        "been",
-        "before",
-        "being",
-        "below",
-        "between",
-        "both",
-        "but",
-        "by",
-        "can",
-        "cannot",
-        "can't",
-        "could",
-        "did",
-        "didn't",
-        "do",
-        "does",
-        "doesn't",
-        "doing",
-        "don't",
-        "down",
-        "during",
-        "each",
-        "either",
-        "else",
-        "ever",
-        "every",
-        "few",
-        "for",
-        "from",
-        "further",
-        "get",
-        "gets",
-        "give",
-        "given",
-        "gives",
-        "got",
-        "had",
-        "has",
-        "have",
-        "having",
-        "he",
-        "her",
-        "here",
-        "hers",
-        "herself",
-        "him",
-        "himself",
-        "his",
-        "how",
-        "however",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "isn't",
-        "it",
-        "it's",
-        "its",
-        "itself",
-        "just",
-        "kind",
-        "let",
-        "like",
-        "made",
-        "make",
-        "makes",
-        "many",
-        "may",
-        "me",
-        "might",
-        "more",
-        "most",
-        "much",
-        "must",
-        "my",
-        "neither",
-        "no",
-        "nor",
-        "not",
-        "of",
-        "off",
-        "on",
-        "once",
-        "one",
-        "only",
-        "or",
-        "other",
-        "our",
-        "ours",
-        "out",
-        "over",
-        "own",
-        "per",
-        "please",
-        "same",
-        "shall",
-        "she",
-        "should",
-        "so",
-        "some",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "theirs",
-        "them",
-        "themselves",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "through",
-        "to",
-        "too",
-        "under",
-        "until",
-        "up",
-        "upon",
-        "us",
-        "use",
-        "used",
-        "uses",
-        "using",
-        "very",
-        "via",
-        "was",
-        "wasn't",
-        "we",
-        "were",
-        "what",
-        "whatever",
-        "when",
-        "where",
-        "whether",
-        "which",
-        "while",
-        "who",
-        "whom",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "within",
-        "without",
-        "would",
-        "yes",
-        "yet",
-        "you",
-        "your",
-        "yours",
-    ]
+_STOP_WORDS = word_set(
+    "a about above after again against all also am an and any are aren't as at be because been before being below "
+    "between both but by can cannot can't could did didn't do does doesn't doing don't down during each either else "
+    "ever every few for from further get gets give given gives got had has have having he her here hers herself him "
+    "himself his how however i if in into is isn't it it's its itself just kind let like made make makes many may "
+    "me might more most much must my neither no nor not of off on once one only or other our ours out over own per "
+    "please same shall she should so some such than that the their theirs them themselves then there these they "
+    "this those through to too under until up upon us use used uses using very via was wasn't we were what whatever "
+    "when where whether which while who whom whose why will with within without would yes yet you your yours"
 )
 # Words by which a question asks and which its answer need not repeat.
-_ASKING = frozenset(
-    [
-        "according",
-        "answer",
-        "describe",
-        "described",
-        "describes",
-        "detail",
-        "details",
-        "discuss",
-        "discussed",
-        "document",
-        "documents",
-        "explain",
-        "explained",
-        "file",
-        "find",
-        "happen",
-        "happened",
-        "happens",
-        "information",
-        "list",
-        "mean",
-        "means",
-        "mention",
-        "mentioned",
-        "name",
-        "named",
-        "paper",
-        "passage",
-        "passages",
-        "report",
-        "say",
-        "says",
-        "show",
-        "state",
-        "stated",
-        "tell",
-        "text",
-        "what's",
-        "who's",
-    ]
+_ASKING = word_set(
+    "according answer describe described describes detail details discuss discussed document documents explain "
+    "explained file find happen happened happens information list mean means mention mentioned name named paper "
+    "passage passages report say says show state stated tell text what's who's"
 )
-_GERMAN = frozenset(
-    [
-        "der",
-        "die",
-        "das",
-        "den",
-        "dem",
-        "des",
-        "und",
-        "ist",
-        "sind",
-        "ein",
-        "eine",
-        "einen",
-        "nicht",
-        "mit",
-        "von",
-        "im",
-        "zu",
-        "auf",
-        "für",
-        "wird",
-        "durch",
-    ]
-)
+_GERMAN = word_set("der die das den dem des und ist sind ein eine einen nicht mit von im zu auf für wird durch")
 _NEGATORS = re.compile(r"\b(?:no|not|never|none|neither|nor|without|cannot|\w+n[’']t)\b", re.IGNORECASE)
 
 
@@ -343,6 +99,11 @@ def terms(text: str) -> list[str]:
 def question_terms(text: str) -> list[str]:
     """The distinct terms that evidence for an answer should hold, in order."""
     return list(dict.fromkeys(term(w) for w in words(text) if w not in _STOP_WORDS and w not in _ASKING))
+
+
+def is_stop_word(word: str) -> bool:
+    """Whether the word joins others and says nothing of its own."""
+    return word.casefold() in _STOP_WORDS
 
 
 def term(word: str) -> str:

@@ -115,17 +115,20 @@ class Acceptance:
         if same:
             change_attributes(self._connection, known, submission.attributes, now=self._now)
             return
-        reborn = known["state"] in _GONE
-        if reborn:
+        if known["state"] in _GONE:
             known.update(_fresh(submission, collection), live_version=None, live_attempt=None)
-            known.update(pages=None, chunks=None, tokens=None, rev=known["rev"] + 1)
-        elif apply_attributes(known, submission.attributes):
-            known["rev"] += 1
+            known.update(pages=None, chunks=None, tokens=None)
+            changed = True
+        else:
+            changed = apply_attributes(known, submission.attributes)
         if not known["title_given"]:
             known["title"] = submission.default_title
         known.update(_version_values(submission, version=known["version"] + 1, now=self._now))
         known["source"] = submission.source or known["source"]
-        known["fields"] = encoded_fields(known)
+        fields = encoded_fields(known)
+        # What filters ask may have changed without the caller's attributes: a title, a media type.
+        known["rev"] += changed or fields != known["fields"]
+        known["fields"] = fields
         version = _version_row(known, submission)
         if submission.refusal is None:
             ledger.new_version(self._connection, known, version, now=self._now)
@@ -190,10 +193,10 @@ def apply_attributes(document: dict[str, Any], attributes: Attributes) -> bool:
         "metadata": None if attributes.metadata is None else dict(attributes.metadata),
         "readers": None if attributes.readers is None else list(attributes.readers),
     }
+    if attributes.title is not None:
+        given["title_given"] = True  # also of the same title: from now on no parsed one replaces it
     changed = {key: value for key, value in given.items() if value is not None and value != document[key]}
     document.update(changed)
-    if attributes.title is not None:
-        document["title_given"] = True
     return bool(changed)
 
 

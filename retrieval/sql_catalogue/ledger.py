@@ -64,20 +64,25 @@ def task_row(document: Mapping[str, Any], stage: Stage, *, now: float, subject: 
     }
 
 
-def owe(connection: Connection, row: Mapping[str, Any]) -> None:
-    """Writes a task, or opens it again with a clean record."""
+def owe(connection: Connection, row: Mapping[str, Any], *, unless_open: bool = False) -> None:
+    """Writes a task, or opens it again with a clean record: whoever was at it has lost it, unless `unless_open` lets
+    one that is open be."""
     statement = upsert(connection, tasks).values(**row)
     kept = {"tenant", "document_id", "version", "stage", "subject", "created_at"}
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["document_id", "version", "stage", "subject"],
             set_={name: statement.excluded[name] for name in row if name not in kept},
+            where=tasks.c.done_at.is_not(None) if unless_open else None,
         )
     )
 
 
-def owe_repaint(connection: Connection, document: Mapping[str, Any], *, now: float) -> None:
-    owe(connection, task_row(document, Stage.REPAINT, now=now, subject=str(document["rev"])))
+def owe_repaint(
+    connection: Connection, document: Mapping[str, Any], *, now: float, unless_open: bool = False
+) -> None:
+    row = task_row(document, Stage.REPAINT, now=now, subject=str(document["rev"]))
+    owe(connection, row, unless_open=unless_open)
 
 
 def close_letters(connection: Connection, document_id: str, *, by: str, now: float) -> None:

@@ -49,9 +49,10 @@ class SqlConditions:
             case Exists(key):
                 return self._exists(key)
             case Among(key, numbers, strings, flags, times):
+                storable = [text for text in strings if _is_storable(text)]
                 parts = [
                     self._any(key, "numbers", lambda value: value.in_(numbers), numbers),
-                    self._any(key, "strings", lambda value: value.in_(strings), strings),
+                    self._any(key, "strings", lambda value: value.in_(storable), storable),
                     self._any(key, "flags", lambda value: value.in_([int(flag) for flag in flags]), flags),
                     self._any(key, "times", lambda value: value.in_(times), times),
                 ]
@@ -69,9 +70,11 @@ class SqlConditions:
 
     def _contains(self, condition: Contains) -> ColumnElement[bool]:
         key, element = condition.key, condition.element
+        if isinstance(element, str) and not _is_storable(element):
+            return false()
         is_list = self._scalar(key, "a").is_not(None)
         kind = "flags" if isinstance(element, bool) else "strings" if isinstance(element, str) else "numbers"
-        operand = int(element) if isinstance(element, bool) else element
+        operand = element if isinstance(element, str) else float(element)  # as stored; integers may be any size
         member = self._any(key, kind, lambda value: value == operand, (operand,))
         assert member is not None
         if condition.text is None:
@@ -107,6 +110,11 @@ class SqlConditions:
         if self._sqlite:
             return func.json_extract(self._fields, f'$."{key}"."{place}"')
         return func.jsonb_extract_path_text(self._fields, key, place)
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a document could hold this text at all; asked for another, no database would take the operand."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 def _is_empty(text: str) -> ColumnElement[bool]:

@@ -82,7 +82,8 @@ class SqlTasks:
             row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
             if row is None or row.live_attempt != attempt or row.live_version != row.version:
                 return False
-            ledger.owe(connection, ledger.task_row(dict(row._mapping), Stage.EMBED, now=time.time()))
+            task = ledger.task_row(dict(row._mapping), Stage.EMBED, now=time.time())
+            ledger.owe(connection, task, unless_open=True)
             return True
 
     def owe_repaint(self, document_id: str) -> bool:
@@ -90,7 +91,7 @@ class SqlTasks:
             row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
             if row is None or row.live_attempt is None:
                 return False
-            ledger.owe_repaint(connection, dict(row._mapping), now=time.time())
+            ledger.owe_repaint(connection, dict(row._mapping), now=time.time(), unless_open=True)
             return True
 
     # --- claims ---
@@ -194,8 +195,7 @@ class SqlTasks:
             document["language"] = outcome.language
             if row.live_version is None:
                 document |= {"pages": outcome.pages, "chunks": outcome.chunks, "tokens": outcome.tokens}
-            document["fields"] = encoded_fields(document)
-            connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
+            _write_fields(connection, row, document, now=now)
             ledger.owe(connection, ledger.task_row(document, Stage.EMBED, now=now))
             return True
 
@@ -204,6 +204,8 @@ class SqlTasks:
         with self._database.write() as connection:
             row = _document(connection, claim)
             task = _mine(connection, claim)
+            if row.live_attempt == claim.attempt:  # asked again: the answer was lost, the switch was not
+                return Switch.SWITCHED, as_document(row)
             if task is None:
                 self._owe_erase_of_attempt(connection, claim, row, now=now)
                 return Switch.LOST, as_document(row)
@@ -236,8 +238,7 @@ class SqlTasks:
             "tokens": version.tokens,
             "updated_at": now,
         }
-        document["fields"] = encoded_fields(document)
-        connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
+        _write_fields(connection, row, document, now=now)
         return document
 
     def _owe_erase_of_attempt(self, connection: Connection, claim: Claim, row: Row[Any], *, now: float) -> None:
@@ -364,6 +365,16 @@ def _document(connection: Connection, claim: Claim) -> Row[Any]:
 
 def _plain(row: Row[Any]) -> dict[str, Any]:
     return {name: value for name, value in row._mapping.items() if name in documents.c}
+
+
+def _write_fields(connection: Connection, row: Row[Any], document: dict[str, Any], *, now: float) -> None:
+    """Writes the document with its filter fields; points that live with other ones are owed a repaint."""
+    document["fields"] = encoded_fields(document)
+    moved = document["live_version"] is not None and document["fields"] != row.fields
+    document["rev"] = row.rev + moved
+    connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
+    if moved:
+        ledger.owe_repaint(connection, document, now=now)
 
 
 def _version(connection: Connection, document_id: str, version: int) -> Row[Any] | None:

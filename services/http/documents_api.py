@@ -8,7 +8,7 @@ from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -19,12 +19,13 @@ from ingest.intake import FileItem, TextItem, check_readers
 from ragstone import models as wire
 from retrieval.documents import Attributes, Document, DocumentState, Lane
 from retrieval.errors import InvalidFilter, InvalidMetadata, InvalidRequest, NotFound, UnsupportedType
-from retrieval.filters import check_metadata, parse_filter
+from retrieval.filters import check_metadata
 from retrieval.principal import Principal
 from services.http import shown
 from services.http.collections_api import Cursor, Limit
 from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
 from services.http.problems import problem_of
+from services.http.search_api import condition_of
 
 router = APIRouter(prefix="/v1", tags=["documents"])
 
@@ -61,7 +62,7 @@ _UPLOAD_BODY = {
     operation_id="create_document",
     openapi_extra=_UPLOAD_BODY,
 )
-async def create(collection: wire.CollectionName, request: Request, principal: Writing, house: Home) -> wire.Document:
+async def create(collection: str, request: Request, principal: Writing, house: Home) -> wire.Document:
     """Takes a file (multipart) or a text (JSON). 202: it is durable and will reach a final state."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -75,12 +76,12 @@ async def create(collection: wire.CollectionName, request: Request, principal: W
 
 @router.post("/collections/{collection}/documents:batch", status_code=202, operation_id="create_documents")
 def create_batch(
-    collection: wire.CollectionName, body: wire.NewDocuments, request: Request, principal: Writing, house: Home
+    collection: str, body: wire.NewDocuments, request: Request, principal: Writing, house: Home
 ) -> wire.BatchReply:
     """Takes up to 1,000 texts in one transaction; what is wrong with one is that one's problem."""
     with house.intake_permits.one():
         found = readable_collection(house, principal, collection)
-        items = [_parsed_item(raw, i) for i, raw in enumerate(body.documents)]
+        items = [_parsed_item(raw) for raw in body.documents]
         accepted = iter(house.intake.accept_texts(found, [item for item in items if isinstance(item, TextItem)]))
         answers = [next(accepted) if isinstance(item, TextItem) else item for item in items]
     request_id = request.state.request_id
@@ -111,7 +112,7 @@ def list_(
         collection_id=None if found is None else found.id,
         state=state,
         external_id=external_id,
-        condition=parse_filter(_json_parameter(filter)),
+        condition=condition_of(_json_parameter(filter)),
         after=house.cursors.open(cursor, context=context),
         limit=limit,
     )
@@ -136,7 +137,12 @@ async def get(
     return await run_in_threadpool(_fresh, house, principal, document_id)
 
 
-@router.get("/documents/{document_id}/content", operation_id="get_document_content")
+@router.get(
+    "/documents/{document_id}/content",
+    operation_id="get_document_content",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
 def content(document_id: str, principal: Reading, house: Home) -> Response:
     """The original bytes of the newest version."""
     found = _present(house, principal, document_id)
@@ -147,10 +153,10 @@ def content(document_id: str, principal: Reading, house: Home) -> Response:
     return Response(data, media_type=found.media_type, headers=headers)
 
 
-@router.get("/documents/{document_id}/text", operation_id="get_document_text")
+@router.get("/documents/{document_id}/text", operation_id="get_document_text", response_class=PlainTextResponse)
 def text(document_id: str, principal: Reading, house: Home) -> Response:
     """The live version's extracted text: what character spans count in."""
-    return Response(_file(house, principal, document_id).text, media_type="text/plain; charset=utf-8")
+    return PlainTextResponse(_file(house, principal, document_id).text)
 
 
 @router.get("/documents/{document_id}/elements", operation_id="list_document_elements")
@@ -199,7 +205,7 @@ def patch(document_id: str, body: wire.DocumentChange, principal: Writing, house
     for name in ("title", "metadata"):
         if name in given and getattr(body, name) is None:
             raise InvalidRequest(f"{name} cannot be null.", pointer=f"/{name}")
-    found = _present(house, principal, document_id)
+    found = house.catalogue.documents.get(principal, document_id)
     attributes = Attributes(
         title=body.title,
         metadata=body.metadata,
@@ -265,15 +271,19 @@ def _validated(body: bytes) -> wire.NewDocument:
     try:
         return wire.NewDocument.model_validate_json(body)
     except ValidationError as error:
-        raise RequestValidationError([{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()]) from error
+        raise _invalid(error) from error
 
 
-def _parsed_item(raw: Any, position: int) -> TextItem | Exception:
+def _invalid(error: ValidationError) -> RequestValidationError:
+    return RequestValidationError([{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors()])
+
+
+def _parsed_item(raw: Any) -> TextItem | Exception:
+    """The item, or what is wrong with it; pointers start at the item."""
     try:
         return _text_item(wire.NewDocument.model_validate(raw))
     except ValidationError as error:
-        entries = [{**entry, "loc": ("body", "documents", position, *entry["loc"])} for entry in error.errors()]
-        return RequestValidationError(entries)
+        return _invalid(error)
 
 
 def _text_item(body: wire.NewDocument) -> TextItem:
@@ -322,7 +332,7 @@ def _form_json(text: str | None, name: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = InvalidMetadata if name == "metadata" else InvalidRequest
         raise kind(f"{name} is not JSON: {error}.", pointer=f"/{name}") from error
 
@@ -339,8 +349,8 @@ def _json_parameter(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise InvalidFilter(f"The filter is not JSON: {error}.", pointer="") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidFilter(f"The filter is not JSON: {error}.") from error
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -60,6 +60,7 @@ def _reply(events: Events, request: Request, house: House, *, streamed: bool) ->
     with ExitStack() as held:
         held.enter_context(house.generation_permits.one())
         house.noted_query()
+        events = _begun(events)
         if streamed or "text/event-stream" in request.headers.get("accept", ""):
             request_id = request.state.request_id
             return EventStream(
@@ -70,6 +71,18 @@ def _reply(events: Events, request: Request, house: House, *, streamed: bool) ->
             )
         *_, (_, done) = events
     return Response(done.model_dump_json(), media_type="application/json")
+
+
+def _begun(events: Events) -> Events:
+    """The same events, the first one made already: what is wrong with a request is a problem and not a stream."""
+    first = next(events)
+
+    def resumed() -> Events:
+        with closing(events):
+            yield first
+            yield from events
+
+    return resumed()
 
 
 # --- answers ---
@@ -129,7 +142,10 @@ def _documents(house: House, principal: Principal, body: wire.SummaryRequest) ->
 def _summarizing(
     house: House, principal: Principal, body: wire.SummaryRequest, documents: Sequence[Document]
 ) -> Events:
-    scores = _relevance(house, principal, body.query, documents)
+    started = time.perf_counter()
+    relevant = _relevant(house, principal, body.query, documents)
+    yield "search", shown.search_reply(relevant, explain=False, took_ms=(time.perf_counter() - started) * 1000)
+    scores = {hit.chunk.id: hit.score for hit in relevant.hits}
     material = {document.id: _chunks(house, document, scores) for document in documents}
     for event in house.summarizer.summarize(material, body.query, Length(body.length)):
         match event:
@@ -139,15 +155,12 @@ def _summarizing(
                 yield _progress(event)
 
 
-def _relevance(
-    house: House, principal: Principal, question: str | None, documents: Sequence[Document]
-) -> dict[str, float]:
-    """Scores by chunk id of what search finds for the question in these documents' collections."""
+def _relevant(house: House, principal: Principal, question: str | None, documents: Sequence[Document]) -> SearchResult:
+    """What search finds for the question in these documents' collections; nothing without a question."""
     if question is None or not documents:
-        return {}
+        return SearchResult((), {})
     collections = tuple(sorted({document.collection for document in documents}))
-    result = house.searcher.search(principal, Query(text=question, collections=collections, top_k=100))
-    return {hit.chunk.id: hit.score for hit in result.hits}
+    return house.searcher.search(principal, Query(text=question, collections=collections, top_k=100))
 
 
 def _chunks(house: House, document: Document, scores: dict[str, float]) -> list[Material]:

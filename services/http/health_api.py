@@ -18,11 +18,13 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", operation_id="readyz", response_model=wire.Readiness)
+@router.get("/readyz", operation_id="readyz", response_model=wire.Readiness, responses={503: {"model": wire.Readiness}})
 def readyz(house: Home) -> Response:
     """Every dependency, the sandbox level among them; 503 while one of them is not there."""
     try:
         body = wire.Readiness(ready=True, dependencies=dict(house.ready()))
     except Unavailable as error:
         body = wire.Readiness(ready=False, dependencies={error.code: str(error)})
-    return JSONResponse(body.model_dump(), status_code=200 if body.ready else 503)
+    if body.ready:
+        return JSONResponse(body.model_dump())
+    return JSONResponse(body.model_dump(), status_code=503, headers={"Retry-After": "1"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -23,6 +24,9 @@ from services.http.permits import Permits
 from services.http.waiting import Waiting
 from summarize.answers import Answerer
 from summarize.summaries import Summarizer
+
+
+_COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ Home = Annotated[House, Depends(house_of)]
 
 def readable_collection(house: House, principal: Principal, name: str) -> Collection:
     """The collection, if this principal may see it; `NotFound` otherwise."""
+    if not _COLLECTION_NAME.fullmatch(name):
+        raise NotFound(f"There is no collection {name}.")
     found = house.catalogue.collections.by_name(principal.tenant, name)
     if principal.collections is not None and found.id not in principal.collections:
         raise NotFound(f"There is no collection {name}.")

@@ -47,7 +47,8 @@ def problem_of(error: Exception, request_id: str) -> Problem:
             return _problem(status_of(error), error.code, str(error), request_id, details, retryable=retryable)
         case RequestValidationError():
             details = [_detail(entry) for entry in error.errors()]
-            return _problem(422, "invalid_request", _first(details), request_id, details)
+            code = "invalid_metadata" if details[0].pointer == "/metadata" else "invalid_request"
+            return _problem(422, code, _first(details), request_id, details)
         case HTTPException():
             # A body that is no JSON or no multipart is malformed like any other.
             status = 422 if error.status_code == 400 else error.status_code
@@ -114,6 +115,8 @@ def _detail(entry: dict[str, Any]) -> ProblemDetail:
     place = [str(part).replace("~", "~0").replace("/", "~1") for part in entry["loc"][1:]]
     if entry["type"] == "json_invalid":
         return ProblemDetail(pointer="", detail=f"The body is not JSON: {entry['ctx']['error']}.")
+    if not place and entry["type"] in {"missing", "model_type", "model_attributes_type"}:
+        return ProblemDetail(pointer="", detail="A JSON object is wanted here, sent as application/json.")
     if entry["type"] == "extra_forbidden":
         return ProblemDetail(pointer="".join(f"/{part}" for part in place), detail=f"{place[-1]} is not a field here.")
     return ProblemDetail(pointer="".join(f"/{part}" for part in place), detail=entry["msg"])

@@ -10,8 +10,10 @@ from pypdfium2 import raw
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
+from ingest.page_assembly import assemble
+from ingest.page_text import PageText
 from ingest.parsing import ElementKind, ParsedDocument
-from ingest.pdfium_parser import PageText, assemble, document_title, page_count, parse_pages, parse_pdf
+from ingest.pdfium_parser import document_title, page_count, parse_pages, parse_pdf
 from retrieval.errors import Unparseable
 
 WIDTH, HEIGHT = 595.0, 842.0

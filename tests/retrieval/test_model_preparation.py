@@ -33,9 +33,10 @@ import json, sys
 from pathlib import Path
 from retrieval.embedder_choice import Engine, open_engine
 from retrieval.model_preparation import prepare
-prepared = prepare({MODEL!r}, Path(sys.argv[1]), threads=2)
-engine = Engine("openvino", "cpu", prepared.measured.engine.precision)
-embedder = open_engine(engine, model_folder=prepared.folder.path, converted=prepared.converted, spec=prepared.spec, threads=2)
+ready = prepare({MODEL!r}, Path(sys.argv[1]), threads=2)
+engine = Engine("openvino", "cpu", ready.measured.engine.precision)
+folder = ready.folder.path
+embedder = open_engine(engine, model_folder=folder, converted=ready.converted, spec=ready.spec, threads=2)
 embedder.embed_query("a query")
 embedder.embed_passages(["a passage of some words " * 30] * 64)
 rollup = Path("/proc/self/smaps_rollup").read_text().splitlines()
@@ -140,11 +141,10 @@ def test_wrong_vectors_are_noticed(prepared: PreparedModel) -> None:
     embedder = open_embedder(prepared, threads=2)
     with pytest.raises(CanariesFailed):
         check_canaries(FixedEmbedder(), prepared.canaries)
-    for number, canary in enumerate(prepared.canaries):
-        bent = (canary.vector[0] + 0.1, *canary.vector[1:])
+    for canary in prepared.canaries:
+        bent = tuple(-number for number in canary.vector[:16]) + canary.vector[16:]
         with pytest.raises(CanariesFailed):
-            check_canaries(embedder, [replace(canary, vector=bent)], roles=(canary.role,))
-        assert number < 5
+            check_canaries(embedder, [replace(canary, vector=bent)])
 
 
 def test_a_nan_is_a_wrong_vector(prepared: PreparedModel) -> None:

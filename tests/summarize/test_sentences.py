@@ -17,6 +17,8 @@ from summarize.sentences import LONGEST, sentence_spans, sentences
         ("It costs 3.14 euros. Good.", ["It costs 3.14 euros.", "Good."]),
         ("See Fig. 3 for this. Done.", ["See Fig. 3 for this.", "Done."]),
         ("Use tools, e.g. Hammers. Then rest.", ["Use tools, e.g. Hammers.", "Then rest."]),
+        ("See 28 C.F.R. § 58.4 for it. Done.", ["See 28 C.F.R. § 58.4 for it.", "Done."]),
+        ("He lives in the U.S. The rest is new.", ["He lives in the U.S.", "The rest is new."]),
         ("Really? Yes! Good.", ["Really?", "Yes!", "Good."]),
         ('He said "Stop." She did.', ['He said "Stop."', "She did."]),
         ("a . tokenised text . goes on .", ["a .", "tokenised text .", "goes on ."]),

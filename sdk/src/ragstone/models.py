@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Metadata = dict[str, Any]
+# A NUL is what one of the databases cannot store.
+Description = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")]
 Lane = Literal["interactive", "bulk"]
 Length = Literal["short", "medium", "long"]
 
@@ -31,13 +33,13 @@ class Reply(BaseModel):
 
 class NewCollection(Request):
     name: CollectionName
-    description: Annotated[str, StringConstraints(max_length=2_000)] | None = None
+    description: Description | None = None
     default_readers: list[Label] | None = Field(None, max_length=64)
     metadata_schema: dict[str, Any] | None = None
 
 
 class CollectionChange(Request):
-    description: Annotated[str, StringConstraints(max_length=2_000)] | None = None
+    description: Description | None = None
     default_readers: list[Label] | None = Field(None, max_length=64)
     metadata_schema: dict[str, Any] | None = None
 

@@ -1,0 +1,1101 @@
+"""What every Catalogue promises. Another engine is another parameter of the `catalogue` fixture."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retrieval import catalogue as port
+from retrieval.catalogue import Catalogue, DropFile
+from retrieval.documents import (
+    Attributes,
+    Collection,
+    Content,
+    Document,
+    DocumentState,
+    Lane,
+    Outcome,
+    Stage,
+    Submission,
+)
+from retrieval.errors import Conflict, NotFound, Quarantined, RagstoneError
+from retrieval.filters import parse_filter
+from retrieval.identity import IdentityKind
+from retrieval.principal import Principal, Scope
+from retrieval.sql_catalogue.catalogue import SqlCatalogue
+from retrieval.sql_catalogue.ledger import RetryPolicy
+from retrieval.tasks import Claim, Failure, ParseOutcome, Switch
+
+AT_ONCE = RetryPolicy(base_s=0.0, kill_base_s=0.0)  # what failed is due again without a rest
+S = DocumentState
+ADMIN = Principal("acme", frozenset(), frozenset(Scope))
+BROKEN = Failure("internal", "it broke", permanent=False)
+HOPELESS = Failure("damaged", "it is damaged", permanent=True)
+
+Opener = Callable[[], Catalogue]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with the schema and nothing in it: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "catalogue.db"
+    SqlCatalogue(f"sqlite:///{path}", migrate=True).close()
+    return path
+
+
+@pytest.fixture(params=["sqlite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> Iterator[Opener]:
+    """Opens the same data again and again."""
+    made: list[Catalogue] = []
+    shutil.copy(empty_database, tmp_path / "catalogue.db")
+
+    def open_one() -> Catalogue:
+        made.append(SqlCatalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", policy=AT_ONCE, migrate=True))
+        return made[-1]
+
+    assert request.param == "sqlite"
+    yield open_one
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def catalogue(opened: Opener) -> Catalogue:
+    return opened()
+
+
+@pytest.fixture
+def docs(catalogue: Catalogue) -> Collection:
+    return catalogue.collections.create("acme", "docs")
+
+
+def submission(
+    collection: Collection,
+    name: str = "a",
+    text: str = "one",
+    *,
+    lane: Lane = Lane.INTERACTIVE,
+    fingerprint: str = "f1",
+    refusal: tuple[str, str] | None = None,
+    **said: Any,
+) -> Submission:
+    data = text.encode()
+    return Submission(
+        tenant=collection.tenant,
+        collection_id=collection.id,
+        identity_kind=IdentityKind.EXTERNAL_ID,
+        identity_value=name,
+        content=Content(hashlib.sha256(data).hexdigest(), len(data), "text/plain", f"{name}.txt", text),
+        attributes=Attributes(external_id=name, **said),
+        default_title=f"{name}.txt",
+        source=f"{name}.txt",
+        lane=lane,
+        fingerprint=fingerprint,
+        refusal=refusal,
+    )
+
+
+def accept(catalogue: Catalogue, *submissions: Submission) -> Document:
+    """The last one's document."""
+    answers = catalogue.documents.accept(submissions)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    assert isinstance(answers[-1], Document)
+    return answers[-1]
+
+
+def get(catalogue: Catalogue, document: Document) -> Document:
+    return catalogue.documents.get(ADMIN, document.id)
+
+
+def due(catalogue: Catalogue, *stages: Stage, limit: int = 100) -> list[int]:
+    pointers = catalogue.tasks.due(stages or tuple(Stage), excluding=[], limit=limit)
+    return [pointer.task_id for pointer in pointers]
+
+
+def claimed(
+    catalogue: Catalogue, *stages: Stage, of: Document | None = None, worker: str = "w", lease_s: float = 60
+) -> Claim:
+    """The first task that is due (of one document), claimed."""
+    pointers = catalogue.tasks.due(stages or tuple(Stage), excluding=[], limit=100)
+    wanted = [pointer for pointer in pointers if of is None or pointer.document_id == of.id]
+    claim = catalogue.tasks.claim(wanted[0].task_id, worker=worker, lease_s=lease_s)
+    assert claim is not None
+    return claim
+
+
+def outcome(chunks: int = 2, **found: Any) -> ParseOutcome:
+    values: dict[str, Any] = {"title": None, "language": "en", "pages": None, "tokens": 10}
+    return ParseOutcome(chunk_file="c" * 64, chunks=chunks, **(values | found))
+
+
+def parse(catalogue: Catalogue, of: Document | None = None, **found: Any) -> Claim:
+    claim = claimed(catalogue, Stage.PARSE, of=of)
+    assert catalogue.tasks.parsed(claim, outcome(**found))
+    return claim
+
+
+def embed(catalogue: Catalogue, of: Document | None = None) -> Claim:
+    claim = claimed(catalogue, Stage.EMBED, of=of)
+    switch, _ = catalogue.tasks.switch(claim, rev=claim.document.rev, counts={"points": 2})
+    assert switch is Switch.SWITCHED
+    return claim
+
+
+def upkeep(catalogue: Catalogue) -> None:
+    """Does every erase and repaint that is due."""
+    while ids := due(catalogue, Stage.ERASE, Stage.REPAINT):
+        for task_id in ids:
+            claim = catalogue.tasks.claim(task_id, worker="u", lease_s=60)
+            if claim is not None:
+                catalogue.tasks.done(claim, counts={})
+
+
+def live(catalogue: Catalogue, collection: Collection, name: str = "a", text: str = "one", **said: Any) -> Document:
+    """A document that is searchable, with nothing owed."""
+    document = accept(catalogue, submission(collection, name, text, **said))
+    parse(catalogue, document)
+    embed(catalogue, document)
+    upkeep(catalogue)
+    return get(catalogue, document)
+
+
+def fail(catalogue: Catalogue, failure: Failure = HOPELESS, stage: Stage = Stage.PARSE) -> None:
+    catalogue.tasks.failed(claimed(catalogue, stage), failure)
+
+
+def letters(catalogue: Catalogue, principal: Principal = ADMIN, **asked: Any) -> list[port.DeadLetter]:
+    values: dict[str, Any] = {"collection_id": None, "code": None, "after": None, "limit": 50}
+    return list(catalogue.dead_letters.page(principal, **(values | asked)).items)
+
+
+# --- accepting ---------------------------------------------------------------------------------------------------
+
+
+def test_a_new_document_is_received_and_owes_its_parse(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs, metadata={"year": 2024}))
+    assert (document.state, document.version, document.live_version) == (S.RECEIVED, 1, None)
+    assert (document.readers, document.title, document.metadata) == (("*",), "a.txt", {"year": 2024})
+    [pointer] = catalogue.tasks.due(tuple(Stage), excluding=[], limit=9)
+    assert (pointer.stage, pointer.document_id, pointer.tenant) == (Stage.PARSE, document.id, "acme")
+
+
+def test_the_same_content_again_only_applies_the_attributes(catalogue: Catalogue, docs: Collection) -> None:
+    first = accept(catalogue, submission(docs))
+    again = accept(catalogue, submission(docs, metadata={"year": 2025}, readers=("user:ann",)))
+    assert (again.id, again.version, again.rev) == (first.id, 1, 2)
+    assert (again.metadata, again.readers) == ({"year": 2025}, ("user:ann",))
+    document = live(catalogue, docs, "b")
+    assert accept(catalogue, submission(docs, "b")) == document
+    assert len(due(catalogue)) == 1  # the first one's parse
+
+
+def test_a_title_that_was_given_stays_even_if_it_is_the_default(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    document = accept(catalogue, submission(docs, title="a.txt"))
+    parse(catalogue, title="A parsed title")
+    assert get(catalogue, document).title == "a.txt"
+
+
+def test_changed_content_is_a_new_version_and_the_old_one_stays_live(catalogue: Catalogue, docs: Collection) -> None:
+    live(catalogue, docs)
+    document = accept(catalogue, submission(docs, text="two"))
+    assert (document.version, document.live_version, document.state) == (2, 1, S.RECEIVED)
+    parse(catalogue)
+    assert get(catalogue, document).live_version == 1
+    embed(catalogue)
+    assert (get(catalogue, document).live_version, get(catalogue, document).state) == (2, S.SEARCHABLE)
+
+
+def test_the_same_content_after_a_failure_is_tried_again(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    fail(catalogue)
+    assert get(catalogue, document).state is S.FAILED
+    again = accept(catalogue, submission(docs))
+    assert (again.version, again.state, again.code) == (2, S.RECEIVED, None)
+
+
+def test_a_tombstone_is_reborn_with_a_higher_version_and_fresh_attributes(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    document = live(catalogue, docs, metadata={"secret": 1}, readers=("user:ann",), title="Old")
+    catalogue.documents.delete(ADMIN, document.id)
+    upkeep(catalogue)
+    assert get(catalogue, document).state is S.DELETED
+    reborn = accept(catalogue, submission(docs))
+    assert (reborn.id, reborn.version, reborn.live_version) == (document.id, 3, None)
+    assert (reborn.metadata, reborn.readers, reborn.title) == ({}, ("*",), "a.txt")
+    parse(catalogue)
+    embed(catalogue)
+    assert get(catalogue, reborn).live_version == 3
+
+
+def test_a_document_reborn_before_its_erase_is_not_taken_by_it(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    catalogue.documents.delete(ADMIN, document.id)
+    accept(catalogue, submission(docs, text="two"))
+    erase = claimed(catalogue, Stage.ERASE)
+    assert erase.version == 2
+    catalogue.tasks.done(erase, counts={})
+    assert get(catalogue, document).state is S.RECEIVED
+    parse(catalogue)
+    embed(catalogue)
+    assert get(catalogue, document).live_version == 3
+
+
+def test_the_same_document_twice_in_one_batch_is_one_document(catalogue: Catalogue, docs: Collection) -> None:
+    batch = [submission(docs), submission(docs, text="two"), submission(docs, text="two", title="T")]
+    first, second, third = catalogue.documents.accept(batch)
+    assert isinstance(first, Document)
+    assert first == second == third
+    assert (first.version, first.title) == (3, "T")  # new content, then a new title
+    assert catalogue.documents.content_digest(first)[1] == "two"
+
+
+def test_one_wrong_submission_does_not_fail_its_batch(catalogue: Catalogue, docs: Collection) -> None:
+    gone = replace(docs, id="gone")
+    answers = catalogue.documents.accept([submission(docs), submission(gone), submission(docs, "b")])
+    assert [type(answer) for answer in answers] == [Document, NotFound, Document]
+
+
+def test_nothing_is_accepted_into_a_collection_being_deleted(catalogue: Catalogue, docs: Collection) -> None:
+    catalogue.collections.delete("acme", "docs")
+    [answer] = catalogue.documents.accept([submission(docs)])
+    assert isinstance(answer, NotFound)
+    stranger = submission(replace(catalogue.collections.create("acme", "x"), tenant="other"))
+    assert isinstance(catalogue.documents.accept([stranger])[0], NotFound)
+
+
+def test_a_refused_file_is_born_failed_with_a_dead_letter(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs, refusal=("too_large", "It is too large.")))
+    assert (document.state, document.code, document.reason) == (S.FAILED, "too_large", "It is too large.")
+    assert due(catalogue) == []
+    [letter] = letters(catalogue)
+    assert (letter.document_id, letter.code) == (document.id, "too_large")
+    with pytest.raises(Conflict):
+        catalogue.dead_letters.redrive(ADMIN, letter.id)
+
+
+def test_a_refused_new_version_leaves_the_old_one_live(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    refused = accept(catalogue, submission(docs, text="", refusal=("empty_file", "Empty.")))
+    assert (refused.id, refused.version, refused.live_version, refused.state) == (document.id, 2, 1, S.FAILED)
+    mended = accept(catalogue, submission(docs, text="two"))
+    assert (mended.version, mended.state, letters(catalogue)) == (3, S.RECEIVED, [])
+
+
+@pytest.mark.parametrize("code", ["kills_worker", "parse_limit"])
+@pytest.mark.parametrize("release", ["redrive", "drop", "new parser", "another tenant"])
+def test_content_that_kills_is_refused_until_it_is_released(
+    catalogue: Catalogue, docs: Collection, code: str, release: str
+) -> None:
+    accept(catalogue, submission(docs, text="poison"))
+    fail(catalogue, Failure(code, "dead", permanent=True))
+    [answer] = catalogue.documents.accept([submission(docs, "b", "poison")])
+    assert isinstance(answer, Quarantined)
+    [letter] = letters(catalogue)
+    again = submission(docs, "b", "poison")
+    match release:
+        case "redrive":
+            catalogue.dead_letters.redrive(ADMIN, letter.id)
+        case "drop":
+            catalogue.dead_letters.drop(ADMIN, letter.id)
+        case "new parser":
+            again = replace(again, fingerprint="f2")
+        case _:
+            again = submission(catalogue.collections.create("other", "docs"), "b", "poison")
+    assert accept(catalogue, again).state is S.RECEIVED
+
+
+def test_other_failures_quarantine_nothing(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    fail(catalogue, HOPELESS)
+    assert accept(catalogue, submission(docs, "b")).state is S.RECEIVED
+
+
+# --- claims ------------------------------------------------------------------------------------------------------
+
+
+def test_of_eight_threads_exactly_one_wins_a_claim(catalogue: Catalogue, docs: Collection) -> None:
+    attempts: list[int] = []
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(6):
+            accept(catalogue, submission(docs, f"d{n}"))
+            task_id = due(catalogue)[0]
+            start = threading.Barrier(8)
+
+            def claim(worker: int, task_id: int = task_id, start: threading.Barrier = start) -> Claim | None:
+                start.wait()
+                return catalogue.tasks.claim(task_id, worker=f"w{worker}", lease_s=60)
+
+            won = [made for made in pool.map(claim, range(8)) if made is not None]
+            assert len(won) == 1
+            attempts.append(won[0].attempt)
+    assert attempts == sorted(set(attempts))
+
+
+def test_fencing_numbers_grow_over_reopening(opened: Opener) -> None:
+    first = opened()
+    docs = first.collections.create("acme", "docs")
+    accept(first, submission(docs))
+    before = claimed(first)
+    first.tasks.released(before)
+    first.close()
+    assert claimed(opened()).attempt > before.attempt
+
+
+def test_a_claim_is_refused_while_a_lease_lives_and_granted_after(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    first = claimed(catalogue, lease_s=0.15)
+    assert catalogue.tasks.claim(first.task_id, worker="other", lease_s=60) is None
+    assert due(catalogue) == []
+    time.sleep(0.2)
+    second = claimed(catalogue, worker="other")
+    assert (second.task_id, second.attempt > first.attempt) == (first.task_id, True)
+    entries = catalogue.documents.timelines([first.document.id])[first.document.id]
+    assert [entry.outcome for entry in entries] == [Outcome.INTERRUPTED, None]
+
+
+def test_a_heartbeat_keeps_the_leases_of_its_worker_only(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs, "a"), submission(docs, "b"))
+    kept, lost = claimed(catalogue, worker="w1", lease_s=0.1), claimed(catalogue, worker="w2", lease_s=0.1)
+    catalogue.tasks.heartbeat("w1", lease_s=60)
+    time.sleep(0.15)
+    assert due(catalogue) == [lost.task_id]
+    assert catalogue.tasks.leased_attempts() == {kept.attempt, lost.attempt}
+
+
+def _lose(catalogue: Catalogue, claim: Claim) -> Claim:
+    """The claim, held by another worker from now on."""
+    assert catalogue.tasks.predecessors_died() == 1
+    other = catalogue.tasks.claim(claim.task_id, worker="other", lease_s=60)
+    assert other is not None
+    return other
+
+
+def test_a_lost_claim_commits_no_parse(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    late = claimed(catalogue)
+    other = _lose(catalogue, late)
+    assert catalogue.tasks.parsed(late, outcome(title="From the dead")) is False
+    assert (get(catalogue, document).title, get(catalogue, document).state) == ("a.txt", S.PARSING)
+    assert due(catalogue, Stage.EMBED) == []
+    assert catalogue.tasks.parsed(other, outcome())
+
+
+def test_a_lost_claim_does_not_switch_and_owes_an_erase_of_its_points(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    parse(catalogue)
+    late = claimed(catalogue, Stage.EMBED)
+    other = _lose(catalogue, late)
+    assert catalogue.tasks.switch(late, rev=1, counts={})[0] is Switch.LOST
+    assert get(catalogue, document).live_attempt is None
+    erase = claimed(catalogue, Stage.ERASE)
+    assert erase.subject == str(late.attempt)
+    assert catalogue.tasks.switch(other, rev=1, counts={})[0] is Switch.SWITCHED
+    assert get(catalogue, document).live_attempt == other.attempt
+    assert catalogue.tasks.switch(late, rev=1, counts={})[0] is Switch.LOST
+    assert get(catalogue, document).live_attempt == other.attempt
+
+
+@pytest.mark.parametrize("commit", ["failed", "postpone", "released", "killed_alone"])
+def test_a_lost_claim_commits_nothing_else(catalogue: Catalogue, docs: Collection, commit: str) -> None:
+    document = accept(catalogue, submission(docs))
+    late = claimed(catalogue)
+    other = _lose(catalogue, late)
+    for _ in range(12):
+        match commit:
+            case "failed":
+                catalogue.tasks.failed(late, HOPELESS)
+            case "postpone":
+                catalogue.tasks.postpone(late, delay_s=0)
+            case "released":
+                catalogue.tasks.released(late)
+            case _:
+                catalogue.tasks.killed_alone(late, reason="dead")
+    assert get(catalogue, document).state is S.PARSING
+    assert (due(catalogue), letters(catalogue)) == ([], [])
+    assert catalogue.tasks.parsed(other, outcome())
+
+
+def test_a_lost_claim_does_not_end_an_erase(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    catalogue.documents.delete(ADMIN, document.id)
+    late = claimed(catalogue, Stage.ERASE)
+    other = _lose(catalogue, late)
+    catalogue.tasks.done(late, counts={})
+    assert get(catalogue, document).state is S.DELETING
+    catalogue.tasks.done(other, counts={})
+    assert get(catalogue, document).state is S.DELETED
+
+
+def test_a_switch_that_is_asked_for_twice_is_one_switch(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    parse(catalogue)
+    claim = embed(catalogue)
+    assert catalogue.tasks.switch(claim, rev=1, counts={})[0] is Switch.SWITCHED
+    assert [c.subject for c in [claimed(catalogue, Stage.ERASE)]] == [""]
+
+
+def test_an_overtaken_version_is_neither_parsed_nor_published(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    unclaimed = due(catalogue)[0]
+    parsing = claimed(catalogue)
+    accept(catalogue, submission(docs, text="two"))
+    assert catalogue.tasks.parsed(parsing, outcome()) is False
+    assert catalogue.tasks.claim(unclaimed, worker="w", lease_s=60) is None
+    parse(catalogue)
+    embedding = claimed(catalogue, Stage.EMBED)
+    accept(catalogue, submission(docs, text="three"))
+    assert catalogue.tasks.switch(embedding, rev=embedding.document.rev, counts={})[0] is Switch.OVERTAKEN
+    assert get(catalogue, document).live_version is None
+    assert claimed(catalogue, Stage.ERASE).subject == str(embedding.attempt)
+    parse(catalogue)
+    embed(catalogue)
+    assert get(catalogue, document).live_version == 3
+
+
+def test_a_failure_of_an_overtaken_version_fails_nothing(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    old = claimed(catalogue)
+    accept(catalogue, submission(docs, text="two"))
+    catalogue.tasks.failed(old, HOPELESS)
+    assert (get(catalogue, document).state, letters(catalogue)) == (S.RECEIVED, [])
+
+
+def test_attributes_that_moved_stop_a_switch_until_they_are_repainted(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    parse(catalogue)
+    claim = claimed(catalogue, Stage.EMBED)
+    catalogue.documents.patch(ADMIN, document.id, Attributes(readers=("user:ann",)), readers_reset=False)
+    switch, moved = catalogue.tasks.switch(claim, rev=claim.document.rev, counts={})
+    assert (switch, moved.readers, moved.live_version) == (Switch.ATTRIBUTES_MOVED, ("user:ann",), None)
+    assert catalogue.tasks.switch(claim, rev=moved.rev, counts={})[0] is Switch.SWITCHED
+
+
+def test_what_a_filter_asks_of_live_points_is_repainted_when_a_new_version_changes_it(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    accept(catalogue, submission(docs))
+    parse(catalogue, pages=3, title="First")
+    embed(catalogue)
+    upkeep(catalogue)
+    document = accept(catalogue, submission(docs, text="two"))
+    upkeep(catalogue)
+    parse(catalogue, pages=4, title="Second")
+    repaint = claimed(catalogue, Stage.REPAINT)
+    assert (repaint.document.title, repaint.document.pages) == ("Second", 3)
+    catalogue.tasks.done(repaint, counts={})
+    embed(catalogue)
+    repaint = claimed(catalogue, Stage.REPAINT)
+    assert repaint.document.pages == 4
+    assert repaint.document.rev == get(catalogue, document).rev
+
+
+def test_due_tasks_come_interactive_first_and_round_robin_over_tenants(catalogue: Catalogue) -> None:
+    def named(tenant: str, lane: Lane, count: int) -> list[Document]:
+        try:
+            collection = catalogue.collections.create(tenant, "docs")
+        except Conflict:
+            collection = catalogue.collections.by_name(tenant, "docs")
+        return [accept(catalogue, submission(collection, f"{lane}{n}", lane=lane)) for n in range(count)]
+
+    named("big", Lane.BULK, 3)
+    named("big", Lane.INTERACTIVE, 4)
+    named("small", Lane.INTERACTIVE, 2)
+    pointers = catalogue.tasks.due([Stage.PARSE], excluding=[], limit=9)
+    assert [pointer.lane for pointer in pointers] == [Lane.INTERACTIVE] * 6 + [Lane.BULK] * 3
+    assert [pointer.tenant for pointer in pointers[:4]] == ["big", "small", "big", "small"]
+    rest = catalogue.tasks.due([Stage.PARSE], excluding=[pointer.task_id for pointer in pointers[:5]], limit=9)
+    assert rest == pointers[5:]
+
+
+# --- failures ----------------------------------------------------------------------------------------------------
+
+
+def test_three_failures_are_a_dead_letter_with_the_evidence(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    for n in range(3):
+        assert (get(catalogue, document).state is S.FAILED, letters(catalogue)) == (False, [])
+        fail(catalogue, Failure("internal", f"time {n}", permanent=False, evidence={"traceback": "…"}))
+    document = get(catalogue, document)
+    assert (document.state, document.code, document.reason) == (S.FAILED, "internal", "time 2")
+    [letter] = letters(catalogue)
+    assert (letter.attempts, letter.evidence, letter.stage) == (3, {"traceback": "…"}, Stage.PARSE)
+    assert (due(catalogue), catalogue.tasks.open_count()) == ([], 0)
+
+
+def test_a_permanent_failure_is_parked_at_once(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    fail(catalogue)
+    assert (get(catalogue, document).code, len(letters(catalogue))) == ("damaged", 1)
+
+
+def test_a_failed_new_version_leaves_the_old_one_live(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    accept(catalogue, submission(docs, text="two"))
+    parse(catalogue)
+    fail(catalogue, stage=Stage.EMBED)
+    document = get(catalogue, document)
+    assert (document.state, document.version, document.live_version) == (S.FAILED, 2, 1)
+    assert catalogue.documents.live_states([document.id])[document.id].live_version == 1
+
+
+def test_an_erase_is_never_given_up(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    catalogue.documents.delete(ADMIN, document.id)
+    for _ in range(3):
+        fail(catalogue, BROKEN, stage=Stage.ERASE)
+    assert (letters(catalogue), catalogue.tasks.open_count()) == ([], 1)
+    assert get(catalogue, document).state is S.DELETING
+
+
+def test_what_was_postponed_is_due_when_its_time_comes_and_counts_for_nothing(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    accept(catalogue, submission(docs))
+    for _ in range(5):
+        catalogue.tasks.postpone(claimed(catalogue), delay_s=0)
+    claim = claimed(catalogue)
+    assert claim.failures == 0
+    catalogue.tasks.postpone(claim, delay_s=0.2)
+    assert due(catalogue) == []
+    assert catalogue.tasks.claim(claim.task_id, worker="w", lease_s=60) is None
+    time.sleep(0.25)
+    assert due(catalogue) == [claim.task_id]
+
+
+def test_two_deaths_of_its_worker_make_a_task_solitary(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs, "a"), submission(docs, "b"))
+    for _ in range(2):
+        for task_id in due(catalogue):
+            assert catalogue.tasks.claim(task_id, worker="w", lease_s=60)
+        assert not any(p.solitary for p in catalogue.tasks.due(tuple(Stage), excluding=[], limit=9))
+        catalogue.tasks.worker_died("w")
+    pointers = catalogue.tasks.due(tuple(Stage), excluding=[], limit=9)
+    assert [pointer.solitary for pointer in pointers] == [True, True]
+
+
+def test_ten_deaths_alone_are_a_dead_letter_and_those_in_company_count_for_none(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    document = accept(catalogue, submission(docs, "a"), submission(docs, "b"))
+    other = catalogue.documents.page(ADMIN, external_id="a").items[0]
+    for _ in range(12):
+        for task_id in due(catalogue):
+            catalogue.tasks.claim(task_id, worker="w", lease_s=60)
+        catalogue.tasks.worker_died("w")
+    assert letters(catalogue) == []
+    catalogue.documents.delete(ADMIN, document.id)
+    upkeep(catalogue)
+    for n in range(10):
+        assert letters(catalogue) == [], n
+        claimed(catalogue, Stage.PARSE, of=other)
+        catalogue.tasks.worker_died("w")
+    [letter] = letters(catalogue)
+    assert letter.code == "kills_worker"
+
+
+def test_a_parser_child_that_dies_alone_ten_times_is_a_dead_letter(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    for _ in range(10):
+        catalogue.tasks.killed_alone(claimed(catalogue), reason="signal 11")
+    document = get(catalogue, document)
+    assert (document.state, document.code) == (S.FAILED, "kills_worker")
+    assert "signal 11" in (document.reason or "")
+
+
+def test_the_death_of_the_whole_group_counts_for_nothing(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    for _ in range(12):
+        claimed(catalogue)
+        assert catalogue.tasks.predecessors_died() == 1
+    [pointer] = catalogue.tasks.due(tuple(Stage), excluding=[], limit=9)
+    assert (pointer.solitary, letters(catalogue)) == (False, [])
+    assert catalogue.tasks.predecessors_died() == 0
+
+
+# --- deleting ----------------------------------------------------------------------------------------------------
+
+
+def _in_state(catalogue: Catalogue, docs: Collection, state: DocumentState) -> Document:
+    if state in {S.SEARCHABLE, S.DELETING}:
+        document = live(catalogue, docs)
+        return catalogue.documents.delete(ADMIN, document.id) if state is S.DELETING else document
+    document = accept(catalogue, submission(docs))
+    match state:
+        case S.PARSING:
+            claimed(catalogue, lease_s=0.05)
+        case S.EMBEDDING:
+            parse(catalogue)
+            claimed(catalogue, Stage.EMBED, lease_s=0.05)
+        case S.FAILED:
+            fail(catalogue)
+        case S.PARTIAL:
+            parse(catalogue, code="pages_failed", reason="page 3")
+            embed(catalogue)
+    return get(catalogue, document)
+
+
+@pytest.mark.parametrize("state", [s for s in S if s is not S.DELETED])
+def test_a_delete_works_in_every_state_and_ends_after_its_erase(
+    catalogue: Catalogue, docs: Collection, state: DocumentState
+) -> None:
+    document = _in_state(catalogue, docs, state)
+    assert document.state is state
+    deleting = catalogue.documents.delete(ADMIN, document.id)
+    assert deleting.state is S.DELETING
+    assert (deleting.live_version, deleting.live_attempt) == (None, None)
+    assert catalogue.documents.live_states([document.id])[document.id].gone
+    upkeep(catalogue)
+    assert get(catalogue, document).state is S.DELETED
+    time.sleep(0.06)
+    for task_id in due(catalogue):
+        assert catalogue.tasks.claim(task_id, worker="w", lease_s=60) is None
+    assert (catalogue.tasks.open_count(), letters(catalogue)) == (0, [])
+    assert catalogue.documents.delete(ADMIN, document.id).state is S.DELETED
+    assert catalogue.documents.page(ADMIN).items == []
+    assert [d.id for d in catalogue.documents.page(ADMIN, state=S.DELETED).items] == [document.id]
+
+
+@pytest.mark.parametrize("stage", [Stage.PARSE, Stage.EMBED])
+def test_an_older_lease_that_lives_blocks_the_end_of_a_delete(
+    catalogue: Catalogue, docs: Collection, stage: Stage
+) -> None:
+    document = accept(catalogue, submission(docs))
+    if stage is Stage.EMBED:
+        parse(catalogue)
+    working = claimed(catalogue, stage)
+    catalogue.documents.delete(ADMIN, document.id)
+    erase = claimed(catalogue, Stage.ERASE)
+    assert catalogue.tasks.blocking_leases(erase)
+    if stage is Stage.PARSE:
+        assert catalogue.tasks.parsed(working, outcome()) is False
+    else:
+        assert catalogue.tasks.switch(working, rev=1, counts={})[0] is Switch.OVERTAKEN
+    assert not catalogue.tasks.blocking_leases(erase)
+
+
+def test_a_deleted_document_can_no_longer_be_changed(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    catalogue.documents.delete(ADMIN, document.id)
+    with pytest.raises(Conflict):
+        catalogue.documents.patch(ADMIN, document.id, Attributes(title="x"), readers_reset=False)
+    with pytest.raises(Conflict):
+        catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f2")
+
+
+def test_a_collection_is_deleted_in_portions_and_its_name_is_free_afterwards(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    accept(catalogue, *(submission(docs, f"d{n}") for n in range(5)))
+    other = live(catalogue, catalogue.collections.create("acme", "other"), "kept")
+    catalogue.collections.delete("acme", "docs")
+    for action in (
+        lambda: catalogue.collections.by_name("acme", "docs"),
+        lambda: catalogue.collections.delete("acme", "docs"),
+        lambda: catalogue.collections.readable(ADMIN, ["docs"]),
+    ):
+        with pytest.raises(NotFound):
+            action()
+    assert [c.name for c in catalogue.collections.readable(ADMIN)] == ["other"]
+    taken = [catalogue.collections.take_deletions(limit=2) for _ in range(4)]
+    assert taken == [2, 2, 1, 0]
+    with pytest.raises(Conflict):
+        catalogue.collections.create("acme", "docs")
+    upkeep(catalogue)
+    assert catalogue.collections.take_deletions(limit=2) == 0
+    again = catalogue.collections.create("acme", "docs")
+    assert again.id != docs.id
+    assert catalogue.collections.statistics(again).total == 0
+    assert get(catalogue, other).state is S.SEARCHABLE
+    assert accept(catalogue, submission(again, "d0")).version == 1
+
+
+def test_statistics_count_live_versions_and_leave_tombstones_out_of_the_total(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    gone = live(catalogue, docs, "gone", "12345")
+    live(catalogue, docs, "here", "1234567")
+    accept(catalogue, submission(docs, "new"))
+    catalogue.documents.delete(ADMIN, gone.id)
+    upkeep(catalogue)
+    found = catalogue.collections.statistics(docs)
+    assert (found.total, found.live, found.chunks, found.bytes) == (2, 1, 2, 7)
+    assert found.by_state == {"searchable": 1, "received": 1, "deleted": 1}
+
+
+# --- changing ----------------------------------------------------------------------------------------------------
+
+
+def test_a_patch_is_shown_at_once_and_owes_a_repaint(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    said = Attributes(readers=("user:ann",), metadata={"year": 2024})
+    patched = catalogue.documents.patch(ADMIN, document.id, said, readers_reset=False)
+    assert (patched.readers, patched.metadata, patched.version) == (("user:ann",), {"year": 2024}, 1)
+    assert patched.rev == document.rev + 1
+    assert catalogue.documents.live_states([document.id])[document.id].readers == ("user:ann",)
+    assert claimed(catalogue).stage is Stage.REPAINT
+    unchanged = catalogue.documents.patch(ADMIN, document.id, said, readers_reset=False)
+    assert (unchanged.rev, due(catalogue)) == (patched.rev, [])
+
+
+def test_readers_can_be_nobody_and_put_back_to_the_collections_default(catalogue: Catalogue) -> None:
+    docs = catalogue.collections.create("acme", "docs", default_readers=("group:a",))
+    document = live(catalogue, docs)
+    assert document.readers == ("group:a",)
+    patch = catalogue.documents.patch
+    assert patch(ADMIN, document.id, Attributes(readers=()), readers_reset=False).readers == ()
+    assert patch(ADMIN, document.id, Attributes(), readers_reset=True).readers == ("group:a",)
+    catalogue.collections.update("acme", "docs", default_readers=None)
+    assert get(catalogue, document).readers == ("group:a",)
+    assert patch(ADMIN, document.id, Attributes(), readers_reset=True).readers == ("*",)
+
+
+def test_a_new_title_is_a_new_version_of_the_same_content(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    patched = catalogue.documents.patch(ADMIN, document.id, Attributes(title="New"), readers_reset=False)
+    assert (patched.title, patched.version, patched.live_version, patched.state) == ("New", 2, 1, S.RECEIVED)
+    claim = claimed(catalogue, Stage.PARSE)
+    assert claim.content is not None
+    assert (claim.content.inline_text, claim.reuse_vectors) == ("one", True)
+
+
+def test_reprocessing_is_a_new_version_that_reuses_nothing(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    again = catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f2")
+    assert (again.version, again.live_version, again.sha256) == (2, 1, document.sha256)
+    parse(catalogue)
+    assert claimed(catalogue, Stage.EMBED).reuse_vectors is False
+
+
+def test_a_partial_document_says_why(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    parse(catalogue, code="pages_failed", reason="page 3: damaged")
+    embed(catalogue)
+    document = get(catalogue, document)
+    assert (document.state, document.code, document.reason) == (S.PARTIAL, "pages_failed", "page 3: damaged")
+
+
+def test_lists_are_paged_in_a_stable_order_and_filtered(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, *(submission(docs, f"d{n}", metadata={"n": n}) for n in range(7)))
+    seen, after = [], None
+    for _ in range(4):
+        page = catalogue.documents.page(ADMIN, after=after, limit=2)
+        seen += [document.id for document in page.items]
+        after = page.next
+    assert (len(seen), len(set(seen)), after) == (7, 7, None)
+    condition = parse_filter({"metadata.n": {"$gte": 5}})
+    assert {d.external_id for d in catalogue.documents.page(ADMIN, condition=condition).items} == {"d5", "d6"}
+    assert [d.external_id for d in catalogue.documents.page(ADMIN, external_id="d3").items] == ["d3"]
+    names = ["a", "b", "c"]
+    for name in names:
+        catalogue.collections.create("pages", name)
+    principal = replace(ADMIN, tenant="pages")
+    first = catalogue.collections.page(principal, after=None, limit=2)
+    assert [c.name for c in first.items] + [
+        c.name for c in catalogue.collections.page(principal, after=first.next, limit=2).items
+    ] == names
+
+
+# --- dead letters ------------------------------------------------------------------------------------------------
+
+
+def test_a_redriven_dead_letter_starts_its_stage_again(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    parse(catalogue)
+    fail(catalogue, stage=Stage.EMBED)
+    [letter] = letters(catalogue, collection_id=docs.id, code="damaged")
+    assert catalogue.dead_letters.get(ADMIN, letter.id) == letter
+    assert letters(catalogue, code="other") == []
+    again = catalogue.dead_letters.redrive(ADMIN, letter.id)
+    assert (again.state, again.code, letters(catalogue)) == (S.EMBEDDING, None, [])
+    with pytest.raises(Conflict):
+        catalogue.dead_letters.redrive(ADMIN, letter.id)
+    embed(catalogue)
+    assert get(catalogue, document).state is S.SEARCHABLE
+
+
+def test_a_redriven_task_has_all_its_tries_again(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    for _ in range(3):
+        fail(catalogue, BROKEN)
+    catalogue.dead_letters.redrive(ADMIN, letters(catalogue)[0].id)
+    fail(catalogue, BROKEN)
+    fail(catalogue, BROKEN)
+    assert letters(catalogue) == []
+
+
+def test_a_dropped_dead_letter_is_gone_and_its_document_stays_failed(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    fail(catalogue)
+    [letter] = letters(catalogue)
+    catalogue.dead_letters.drop(ADMIN, letter.id)
+    assert (letters(catalogue), get(catalogue, document).state) == ([], S.FAILED)
+    with pytest.raises(NotFound):
+        catalogue.dead_letters.drop(ADMIN, letter.id)
+
+
+@pytest.mark.parametrize("how", ["new content", "delete", "reprocess"])
+def test_a_dead_letter_closes_itself_when_its_version_is_overtaken(
+    catalogue: Catalogue, docs: Collection, how: str
+) -> None:
+    document = accept(catalogue, submission(docs))
+    fail(catalogue)
+    [letter] = letters(catalogue)
+    match how:
+        case "new content":
+            accept(catalogue, submission(docs, text="two"))
+        case "delete":
+            catalogue.documents.delete(ADMIN, document.id)
+        case _:
+            catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f1")
+    assert letters(catalogue) == []
+    with pytest.raises(Conflict):
+        catalogue.dead_letters.redrive(ADMIN, letter.id)
+
+
+def test_dead_letters_are_paged(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, *(submission(docs, f"d{n}") for n in range(5)))
+    for _ in range(5):
+        fail(catalogue)
+    seen, after = [], None
+    for _ in range(3):
+        page = catalogue.dead_letters.page(ADMIN, collection_id=None, code=None, after=after, limit=2)
+        seen += [letter.id for letter in page.items]
+        after = page.next
+    assert (len(set(seen)), after) == (5, None)
+
+
+# --- around ------------------------------------------------------------------------------------------------------
+
+
+def test_a_named_lease_has_one_holder_until_it_is_released_or_runs_out(catalogue: Catalogue) -> None:
+    hold = catalogue.leases.hold
+    assert hold("janitor", holder="a", seconds=60)
+    assert hold("janitor", holder="a", seconds=60)
+    assert not hold("janitor", holder="b", seconds=60)
+    assert hold("watcher", holder="b", seconds=60)
+    catalogue.leases.release("janitor", holder="b")
+    assert not hold("janitor", holder="b", seconds=60)
+    catalogue.leases.release("janitor", holder="a")
+    assert hold("janitor", holder="b", seconds=0.05)
+    time.sleep(0.1)
+    assert hold("janitor", holder="c", seconds=60)
+
+
+def test_of_many_who_ask_for_a_lease_at_once_one_holds_it(catalogue: Catalogue) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        held = list(pool.map(lambda n: catalogue.leases.hold("x", holder=f"h{n}", seconds=60), range(8)))
+    assert held.count(True) == 1
+
+
+def test_a_sweep_takes_no_blob_that_is_referenced_or_was_touched(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    for digest in (document.sha256, "c" * 64, "orphan"):
+        catalogue.blobs.touch("acme", digest)
+    catalogue.blobs.touch("other", document.sha256)
+    swept: list[tuple[str, str]] = []
+
+    def sweep(untouched_since: float) -> int:
+        return catalogue.blobs.sweep(lambda *blob: swept.append(blob), untouched_since=untouched_since, limit=9)
+
+    assert sweep(time.time() - 60) == 0
+    assert sweep(time.time() + 1) == 2
+    assert set(swept) == {("acme", "orphan"), ("other", document.sha256)}
+    accept(catalogue, submission(docs, text="two"))
+    parse(catalogue)
+    embed(catalogue)
+    upkeep(catalogue)
+    swept.clear()
+    assert sweep(time.time() + 1) == 1
+    assert swept == [("acme", document.sha256)]
+    catalogue.documents.delete(ADMIN, document.id)
+    upkeep(catalogue)
+    assert sweep(time.time() + 1) == 1
+
+
+def test_a_blob_whose_removal_fails_is_still_known(catalogue: Catalogue) -> None:
+    catalogue.blobs.touch("acme", "orphan")
+
+    def refuse(_tenant: str, _digest: str) -> None:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        catalogue.blobs.sweep(refuse, untouched_since=time.time() + 1, limit=9)
+    assert catalogue.blobs.sweep(lambda *_: None, untouched_since=time.time() + 1, limit=9) == 1
+
+
+def test_what_was_written_is_there_after_reopening(opened: Opener) -> None:
+    first = opened()
+    docs = first.collections.create("acme", "docs", metadata_schema={"type": "object"})
+    document = live(first, docs, metadata={"n": 1.5, "list": ["a", True, None or 2]})
+    accept(first, submission(docs, "b"))
+    file = DropFile("a/b.txt", "a", 1, 2, "s", "", document.id, missing_since=3.5, held=True)
+    first.drop_files.remember([file])
+    first.close()
+    second = opened()
+    assert second.collections.by_name("acme", "docs") == docs
+    assert get(second, document) == document
+    assert len(due(second, Stage.PARSE)) == 1
+    assert second.drop_files.all() == {"a/b.txt": file}
+
+
+def test_a_newer_schema_is_refused_in_one_line(opened: Opener, tmp_path: Path) -> None:
+    first = opened()
+    assert isinstance(first, SqlCatalogue)
+    with first._database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    first.close()
+    with pytest.raises(Conflict) as refused:
+        opened()
+    message = str(refused.value)
+    assert ("9999" in message, "newer ragstone" in message, "\n" in message) == (True, True, False)
+
+
+def test_another_embedding_spec_is_refused_with_the_remedy(catalogue: Catalogue) -> None:
+    spec = {"model": "small", "digest": "d1", "dimension": 384}
+    catalogue.bind_spec(spec)
+    catalogue.bind_spec(dict(spec))
+    with pytest.raises(Conflict, match="small .* RAGSTONE_EMBEDDER__MODEL"):
+        catalogue.bind_spec(spec | {"model": "large", "digest": "d2"})
+    catalogue.bind_spec(spec)
+
+
+def test_changes_move_when_another_connection_commits(opened: Opener) -> None:
+    watching, writing = opened(), opened()
+    before = watching.changes()
+    writing.collections.create("acme", "docs")
+    assert watching.changes() != before
+
+
+def test_owing_an_embedding_again_leaves_one_that_is_under_way_alone(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    assert document.live_attempt is not None
+    assert not catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt + 1)
+    assert catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt)
+    claim = claimed(catalogue, Stage.EMBED)
+    assert catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt)
+    assert due(catalogue) == []
+    assert catalogue.tasks.switch(claim, rev=document.rev, counts={})[0] is Switch.SWITCHED
+    accept(catalogue, submission(docs, text="two"))
+    assert not catalogue.tasks.owe_embedding(document.id, attempt=claim.attempt)
+
+
+def test_live_attempts_are_what_the_index_must_hold(catalogue: Catalogue, docs: Collection) -> None:
+    documents = [live(catalogue, docs, name) for name in "abc"]
+    accept(catalogue, submission(docs, "not yet"))
+    catalogue.documents.delete(ADMIN, documents[0].id)
+    found, after = [], None
+    while True:
+        page = catalogue.tasks.live_attempts(after=after, limit=1)
+        found += list(page.items)
+        after = page.next
+        if after is None:
+            break
+    assert {(one.document_id, one.attempt, one.chunks) for one in found} == {
+        (document.id, document.live_attempt, 2) for document in documents[1:]
+    }
+
+
+# --- what a principal may not see --------------------------------------------------------------------------------
+
+OTHER_TENANT = Principal("other", frozenset({"group:a"}), frozenset(Scope))
+NO_LABEL = Principal("acme", frozenset({"group:b"}), frozenset({Scope.SEARCH, Scope.READ, Scope.WRITE, Scope.DELETE}))
+
+
+@pytest.fixture
+def hidden(catalogue: Catalogue) -> tuple[Document, port.DeadLetter]:
+    """A document, with a dead letter, that only group:a of acme reads."""
+    docs = catalogue.collections.create("acme", "docs")
+    catalogue.collections.create("other", "docs")
+    catalogue.collections.create("acme", "elsewhere")
+    document = live(catalogue, docs, readers=("group:a",))
+    accept(catalogue, submission(docs, text="two"))
+    fail(catalogue)
+    return get(catalogue, document), letters(catalogue)[0]
+
+
+Case = Callable[[Catalogue, Principal, Document, port.DeadLetter], Any]
+# Every method that takes a principal; the answer is NotFound, or nothing.
+CASES: dict[str, Case] = {
+    "Collections.readable": lambda c, p, d, _: [x for x in c.collections.readable(p) if x.id == d.collection_id],
+    "Collections.page": lambda c, p, d, _: [
+        x for x in c.collections.page(p, after=None, limit=9).items if x.id == d.collection_id
+    ],
+    "Documents.get": lambda c, p, d, _: c.documents.get(p, d.id),
+    "Documents.page": lambda c, p, _, __: c.documents.page(p).items,
+    "Documents.patch": lambda c, p, d, _: c.documents.patch(p, d.id, Attributes(title="x"), readers_reset=False),
+    "Documents.reprocess": lambda c, p, d, _: c.documents.reprocess(p, d.id, fingerprint="x"),
+    "Documents.delete": lambda c, p, d, _: c.documents.delete(p, d.id),
+    "DeadLetters.page": lambda c, p, _, __: letters(c, p),
+    "DeadLetters.get": lambda c, p, _, letter: c.dead_letters.get(p, letter.id),
+    "DeadLetters.redrive": lambda c, p, _, letter: c.dead_letters.redrive(p, letter.id),
+    "DeadLetters.drop": lambda c, p, _, letter: c.dead_letters.drop(p, letter.id),
+}
+
+
+def test_every_method_that_takes_a_principal_is_tried_below() -> None:
+    nouns = [getattr(port, name) for name in ("Collections", "Documents", "Tasks", "DeadLetters", "DropFiles")]
+    nouns += [port.Leases, port.BlobRecords, Catalogue]
+    asked = {
+        f"{noun.__name__}.{name}"
+        for noun in nouns
+        for name, method in inspect.getmembers(noun, inspect.isfunction)
+        if "principal" in inspect.signature(method).parameters
+    }
+    assert asked == CASES.keys()
+
+
+@pytest.mark.parametrize("method", CASES)
+@pytest.mark.parametrize("who", ["another tenant", "no label", "another collection"])
+def test_what_a_principal_may_not_see_does_not_exist_for_it(
+    catalogue: Catalogue, hidden: tuple[Document, port.DeadLetter], method: str, who: str
+) -> None:
+    document, letter = hidden
+    elsewhere = catalogue.collections.by_name("acme", "elsewhere").id
+    principal = {
+        "another tenant": OTHER_TENANT,
+        "no label": NO_LABEL,
+        "another collection": replace(ADMIN, collections=frozenset({elsewhere})),
+    }[who]
+    if who == "no label" and method.startswith("Collections."):
+        pytest.skip("labels are of documents; a tenant's collections are seen by all of its principals")
+    try:
+        answer = CASES[method](catalogue, principal, document, letter)
+    except RagstoneError as error:
+        assert type(error) is NotFound  # noqa: PT017
+    else:
+        assert list(answer) == []
+    assert get(catalogue, document) == document
+    assert letters(catalogue) == [letter]
+
+
+@pytest.mark.parametrize("method", CASES)
+def test_who_holds_the_label_may(
+    catalogue: Catalogue, hidden: tuple[Document, port.DeadLetter], method: str
+) -> None:
+    document, letter = hidden
+    principal = replace(NO_LABEL, labels=frozenset({"group:a"}), collections=frozenset({document.collection_id}))
+    answer = CASES[method](catalogue, principal, document, letter)
+    assert answer is None or answer
+
+
+def test_a_name_that_is_not_readable_is_not_found(catalogue: Catalogue, docs: Collection) -> None:
+    nowhere = replace(ADMIN, collections=frozenset({"x"}))
+    for principal, names in ((OTHER_TENANT, ["docs"]), (nowhere, ["docs"]), (ADMIN, ["docs", "missing"])):
+        with pytest.raises(NotFound):
+            catalogue.collections.readable(principal, names)
+    assert catalogue.collections.readable(ADMIN, []) == []
+    assert catalogue.collections.readable(ADMIN, ["docs"]) == [docs]

@@ -1,0 +1,10 @@
+"""How long the kill suite is: `--kills N` (make faults says 200), and which schedule: `--seed S`."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=20, help="SIGKILLs of the whole group in the long run")
+    parser.addoption("--seed", type=int, default=None, help="seed of the schedule, to repeat a run")
