@@ -253,16 +253,31 @@ def _keyword(element: Scalar) -> str:
 
 def paths_of_condition(condition: Condition) -> dict[str, IndexParams]:
     """The payload paths that the condition asks, and the index that answers each without reading payloads."""
+    return {path: index_of_path(path) for path in _paths(condition)}
+
+
+def index_of_path(path: str) -> IndexParams:
+    """The index for a payload path of a filter field, told by the part it ends with."""
+    match path.rsplit("-", 1)[-1]:
+        case "l":
+            return IntegerIndexParams(lookup=True, range=False)
+        case "n" | "t":
+            return FloatIndexParams()
+        case _:
+            return KeywordIndexParams()
+
+
+def _paths(condition: Condition) -> set[str]:
     match condition:
         case AllOf(conditions) | AnyOf(conditions):
-            return {path: kind for part in conditions for path, kind in paths_of_condition(part).items()}
+            return {path for part in conditions for path in _paths(part)}
         case Not(inner):
-            return paths_of_condition(inner)
+            return _paths(inner)
         case Exists(key):
-            return {_path(key, "l"): IntegerIndexParams(lookup=True, range=False)}
+            return {_path(key, "l")}
         case Among(key):
-            return {_path(key, "e"): KeywordIndexParams()}
+            return {_path(key, "e")}
         case Compared(key, _, _, kind):
-            return {_path(key, kind[0]): FloatIndexParams(), _path(key, "e"): KeywordIndexParams()}
+            return {_path(key, kind[0]), _path(key, "e")}
         case Contains(key, _, text):
-            return {_path(key, part): KeywordIndexParams() for part in ("e" if text is None else "ex")}
+            return {_path(key, part) for part in ("e" if text is None else "ex")}

@@ -53,6 +53,7 @@ from retrieval.edge_filters import (
     filter_of_scope,
     filter_of_selection,
     filter_of_tenant,
+    index_of_path,
     paths_of_condition,
     served,
 )
@@ -63,9 +64,8 @@ from retrieval.filters import Condition, FilterFields
 from retrieval.index import Arm, Candidate, DenseArm, Point, SearchScope, Selection, SparseArm, StoredPoint
 
 PAGE = 256  # points read at a time: 2 ms with vectors, so that a scroll never holds up a search
-PORTION = (
-    64  # points written at a time: 5 to 10 ms; at once, the 5,000 points of a long document stop searches for 0.8 s
-)
+# Points written at a time: 5 to 10 ms; at once, the 5,000 points of a long document stop searches for 0.8 s.
+PORTION = 64
 
 _DENSE: Final = "dense"
 _SPARSE: Final = "bm25"
@@ -80,10 +80,10 @@ _INDEXES: Final[Mapping[str, IndexParams]] = {
     **{name: IntegerIndexParams(lookup=True, range=True) for name in _INTEGERS},
 }
 
-# A condition that no index answers reads every payload in scope, 10 µs each and more, in every search; an index is made
-# once for ever, but everybody waits (on a busy machine 1.5 s at 20,000 points, 7 s at 100,000). Below 2,000 points
-# reading is quick enough.
-INDEX_FIELDS_ABOVE: Final = 2_000
+# A condition that no index answers reads every payload in scope, 10 µs each and more, in every search. An index is made
+# once for ever, but everybody waits for it (0.1 ms a point on a busy machine): what is asked for the first time later
+# than this is remembered, and indexed at the next start, before anybody is served.
+FIELDS_AT_ONCE: Final = 500
 MAX_INDEXES: Final = 72  # each slows every write a little: a tenant with very many fields is not let to do that
 
 # Reading three keys of a payload costs 13 µs, 2.6 ms for the candidates of two arms: half of a search. 25 MB when full.
@@ -99,28 +99,28 @@ T = TypeVar("T")
 class EdgeIndex:
     """One shard per embedding spec in `path`. May be shared between threads, which then take turns.
 
-    Raises `IndexUnavailable` when another process still has it open after `wait_s`. What filters
-    ask is indexed when they first ask it, if there are more than `index_fields_above` points; they
-    hold either way.
+    Raises `IndexUnavailable` when another process still has it open after `wait_s`. The fields that filters ask are
+    indexed when they are first asked of at most `fields_at_once` points, else at the next opening; filters hold either
+    way.
     """
 
     def __init__(
-        self, path: Path, spec: EmbeddingSpec, *, wait_s: float = 0.0, index_fields_above: int = INDEX_FIELDS_ABOVE
+        self, path: Path, spec: EmbeddingSpec, *, wait_s: float = 0.0, fields_at_once: int = FIELDS_AT_ONCE
     ) -> None:
-        self._index_fields_above = index_fields_above
+        self._fields_at_once = fields_at_once
         self._dimension = spec.dimension
         self._lock = threading.RLock()
         self._closed = False
         self._identities: dict[PointId, tuple[str, int, int]] = {}
         self._folder = path / _folder_name(spec)
         self._optimised = self._folder.with_name(f"{self._folder.name}.optimised")
+        self._asked_fields = self._folder.with_name(f"{self._folder.name}.fields")
         if not self._folder.exists():
             _create(self._folder, spec.dimension)
         self._shard = _open(self._folder, wait_s)
         self._indexed = set(self._engine(self._shard.info).payload_schema)
-        for name, parameters in _INDEXES.items():
-            if name not in self._indexed:
-                self._index_path(name, parameters)
+        for name, parameters in {**_INDEXES, **self._remembered()}.items():
+            self._index_path(name, parameters)
 
     # --- writes
 
@@ -249,6 +249,11 @@ class EdgeIndex:
             "segments": info.segments_count,
         }
 
+    @property
+    def indexed_paths(self) -> frozenset[str]:
+        """The payload paths that have an index."""
+        return frozenset(self._indexed)
+
     # --- upkeep
 
     def flush(self) -> None:
@@ -339,14 +344,24 @@ class EdgeIndex:
 
     def _prepare(self, condition: Condition) -> None:
         missing = {path: kind for path, kind in paths_of_condition(condition).items() if path not in self._indexed}
-        if missing and self._engine(self._shard.info).points_count > self._index_fields_above:
+        if not missing:
+            return
+        if self._engine(self._shard.info).points_count <= self._fields_at_once:
             for path, parameters in missing.items():
-                if len(self._indexed) < MAX_INDEXES:
-                    self._index_path(path, parameters)
+                self._index_path(path, parameters)
+        elif new := missing.keys() - self._remembered().keys():
+            with self._asked_fields.open("a", encoding="ascii") as file:
+                file.writelines(f"{path}\n" for path in sorted(new))
+
+    def _remembered(self) -> dict[str, IndexParams]:
+        if not self._asked_fields.exists():
+            return {}
+        return {path: index_of_path(path) for path in self._asked_fields.read_text(encoding="ascii").split()}
 
     def _index_path(self, path: str, parameters: IndexParams) -> None:
-        self._update(UpdateOperation.create_field_index(path, parameters))
-        self._indexed.add(path)
+        if path not in self._indexed and len(self._indexed) < MAX_INDEXES:
+            self._update(UpdateOperation.create_field_index(path, parameters))
+            self._indexed.add(path)
 
 
 def _folder_name(spec: EmbeddingSpec) -> str:

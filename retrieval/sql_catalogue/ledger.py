@@ -78,9 +78,7 @@ def owe(connection: Connection, row: Mapping[str, Any], *, unless_open: bool = F
     )
 
 
-def owe_repaint(
-    connection: Connection, document: Mapping[str, Any], *, now: float, unless_open: bool = False
-) -> None:
+def owe_repaint(connection: Connection, document: Mapping[str, Any], *, now: float, unless_open: bool = False) -> None:
     row = task_row(document, Stage.REPAINT, now=now, subject=str(document["rev"]))
     owe(connection, row, unless_open=unless_open)
 

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 def list_(
     principal: Reading,
     house: Home,
-    collection: wire.CollectionName | None = None,
+    collection: str | None = None,
     code: Annotated[str | None, Query(max_length=32)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,

@@ -97,7 +97,7 @@ def create_batch(
 def list_(
     principal: Reading,
     house: Home,
-    collection: wire.CollectionName | None = None,
+    collection: str | None = None,
     state: DocumentState | None = None,
     external_id: Annotated[str | None, Query(max_length=500)] = None,
     filter: Annotated[str | None, Query(max_length=20_000, description="the filter grammar as JSON")] = None,  # noqa: A002

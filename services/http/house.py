@@ -25,7 +25,6 @@ from services.http.waiting import Waiting
 from summarize.answers import Answerer
 from summarize.summaries import Summarizer
 
-
 _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from retrieval.chunks import Chunk, EmbeddedChunk, Locator, SparseVector
+from retrieval.edge_filters import paths_of_condition
 from retrieval.edge_index import EdgeIndex
 from retrieval.embedding import EmbeddingSpec
 from retrieval.errors import InvalidFilter
@@ -158,11 +159,11 @@ def found(index: EdgeIndex, condition: Condition) -> set[int]:
     return {int(candidate.document_id) for candidate in candidates}
 
 
-@pytest.mark.parametrize("above", [10**9, 0], ids=["reading payloads", "through payload indexes"])
-def test_every_condition_finds_exactly_the_documents_that_the_reference_says(tmp_path: Path, above: int) -> None:
+@pytest.mark.parametrize("at_once", [0, 10**9], ids=["reading payloads", "through payload indexes"])
+def test_every_condition_finds_exactly_the_documents_that_the_reference_says(tmp_path: Path, at_once: int) -> None:
     fields, asked = documents(), conditions()
     wrong = []
-    with contextlib.closing(EdgeIndex(tmp_path, SPEC, index_fields_above=above)) as index:
+    with contextlib.closing(EdgeIndex(tmp_path, SPEC, fields_at_once=at_once)) as index:
         put(index, fields)
         for condition in asked:
             expected = {n for n, each in enumerate(fields) if matches(condition, each)}
@@ -172,14 +173,26 @@ def test_every_condition_finds_exactly_the_documents_that_the_reference_says(tmp
     assert wrong == []
 
 
-@pytest.mark.parametrize("above", [10**9, 0], ids=["reading payloads", "through payload indexes"])
-def test_numbers_compare_as_the_64_bit_floats_that_they_are(tmp_path: Path, above: int) -> None:
+@pytest.mark.parametrize("at_once", [0, 10**9], ids=["reading payloads", "through payload indexes"])
+def test_numbers_compare_as_the_64_bit_floats_that_they_are(tmp_path: Path, at_once: int) -> None:
     chosen = random.Random(3)
     numbers = [chosen.uniform(-1, 1) * 10.0 ** chosen.randint(-30, 30) for _ in range(300)]
-    with contextlib.closing(EdgeIndex(tmp_path, SPEC, index_fields_above=above)) as index:
+    with contextlib.closing(EdgeIndex(tmp_path, SPEC, fields_at_once=at_once)) as index:
         put(index, [document("a title", x=number) for number in numbers])
         for n, number in enumerate(numbers[:100]):
             for raw in ({"$eq": number}, {"$gte": number, "$lte": number}):
                 condition = parse_filter({"metadata.x": raw})
                 assert condition is not None
                 assert found(index, condition) == {n}, (raw, number.hex())
+
+
+def test_a_field_asked_for_late_is_indexed_at_the_next_opening(tmp_path: Path) -> None:
+    condition = parse_filter({"metadata.x": {"$gte": 3}})
+    assert condition is not None
+    with contextlib.closing(EdgeIndex(tmp_path, SPEC, fields_at_once=0)) as index:
+        put(index, [document("a title", x=number) for number in range(6)])
+        assert found(index, condition) == {3, 4, 5}
+        before = set(index.indexed_paths)
+    with contextlib.closing(EdgeIndex(tmp_path, SPEC, fields_at_once=0)) as index:
+        assert set(index.indexed_paths) - before == set(paths_of_condition(condition))
+        assert found(index, condition) == {3, 4, 5}
