@@ -41,9 +41,9 @@ def main() -> int:
         for folder in folders:
             _fill(client, folder)
             scores[folder.name] = {mode: _score(client, folder, mode) for mode in MODES}
-            print(folder.name, *(f"{mode} {scores[folder.name][mode]:.3f}" for mode in MODES), flush=True)  # noqa: T201
+            print(folder.name, *(f"{mode} {scores[folder.name][mode]:.3f}" for mode in MODES), flush=True)
     macro = {mode: sum(one[mode] for one in scores.values()) / len(scores) for mode in MODES}
-    print("macro", *(f"{mode} {macro[mode]:.3f}" for mode in MODES), f"(floor for hybrid {FLOOR})")  # noqa: T201
+    print("macro", *(f"{mode} {macro[mode]:.3f}" for mode in MODES), f"(floor for hybrid {FLOOR})")
     return 0 if macro["hybrid"] >= FLOOR else 1
 
 

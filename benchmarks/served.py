@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @contextmanager
 def served(data: Path, **settings: str) -> Iterator[str]:
     """Its address while it runs. `settings` are environment names and values."""
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [sys.executable, "-m", "services", "all"],
         cwd=ROOT,
         env=child_environment(RAGSTONE_DATA=str(data), RAGSTONE_PORT="0", RAGSTONE_LOG_LEVEL="warning", **settings),

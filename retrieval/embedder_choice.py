@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -83,6 +83,7 @@ def machine_key(*, threads: int) -> str:
         threads,
         Path("/proc/driver/nvidia/version").exists(),
         [_version(package) for package in _PACKAGES],
+        [field.name for field in fields(Measured)],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
@@ -103,7 +104,7 @@ def open_engine(
     converted: Path | None,
     spec: EmbeddingSpec,
     threads: int,
-    passage_token_budget: Callable[[], int] | None = None,
+    passage_token_budget: Callable[[], int | None] | None = None,
 ) -> Embedder:
     """Imports only the engine asked for: a process on OpenVINO never loads torch."""
     tokenizer = WordPieceTokenizer(model_folder)

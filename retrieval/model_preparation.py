@@ -66,12 +66,12 @@ def prepare(model: str, cache: Path, *, threads: int | None = None) -> PreparedM
 
 
 def open_embedder(
-    prepared: PreparedModel, *, threads: int, passage_token_budget: Callable[[], int] | None = None
+    prepared: PreparedModel, *, threads: int, passage_token_budget: Callable[[], int | None] | None = None
 ) -> Embedder:
     """The embedder chosen for this machine. Imports that engine and no other.
 
-    `passage_token_budget` is asked before every passage batch; None is the engine's own best. While people search,
-    let it return `prepared.measured.tokens_within(0.05)`.
+    `passage_token_budget` is asked before every passage batch; None, or an answer of None, is the engine's own best.
+    While people search, let it return `prepared.measured.tokens_within(0.05)`.
     """
     return open_engine(
         prepared.measured.engine,

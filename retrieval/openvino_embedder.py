@@ -50,12 +50,12 @@ class OpenVinoEmbedder:
         *,
         precision: Precision,
         threads: int,
-        passage_token_budget: Callable[[], int] | None = None,
+        passage_token_budget: Callable[[], int | None] | None = None,
     ) -> None:
         self._spec = spec
         self._tokenizer = tokenizer
         self._precision = precision
-        self._passage_token_budget = passage_token_budget or (lambda: PASSAGE_TOKENS)
+        self._wanted_tokens = passage_token_budget or (lambda: None)
         self._passages = _Streams(converted, precision, count=threads)
         self._queries = _Streams(converted, precision, count=1)
         self._gathering = QueryGathering(self._embed_queries)
@@ -78,7 +78,7 @@ class OpenVinoEmbedder:
 
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         prompted = [self._spec.passage_prompt + text for text in texts]
-        return self._embed(prompted, self._passages, self._passage_token_budget)
+        return self._embed(prompted, self._passages, lambda: self._wanted_tokens() or PASSAGE_TOKENS)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         return self._gathering.ask(text)

@@ -46,7 +46,7 @@ class TorchEmbedder:
         device: Device,
         precision: Precision,
         threads: int,
-        passage_token_budget: Callable[[], int] | None = None,
+        passage_token_budget: Callable[[], int | None] | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         self._model = SentenceTransformer(
@@ -56,7 +56,8 @@ class TorchEmbedder:
         self._tokenizer = tokenizer
         self._device: Device = device
         self._precision = precision
-        self._passage_token_budget = passage_token_budget or (lambda: PASSAGE_TOKENS[device])
+        self._wanted_tokens = passage_token_budget or (lambda: None)
+        self._own_tokens = PASSAGE_TOKENS[device]
         self._passages_turn = threading.Lock()
         self._passage_stream = torch.cuda.Stream() if device == "cuda" else None
         self._query_stream = torch.cuda.Stream(priority=-1) if device == "cuda" else None
@@ -82,7 +83,7 @@ class TorchEmbedder:
         prompted = [self._spec.passage_prompt + text for text in texts]
         ids = self._ids(prompted)
         vectors = np.empty((len(texts), self._spec.dimension), dtype=np.float32)
-        for batch in batches([len(row) for row in ids], self._passage_token_budget):
+        for batch in batches([len(row) for row in ids], lambda: self._wanted_tokens() or self._own_tokens):
             with self._passages_turn:
                 self._fill(vectors, ids, batch, self._passage_stream)
         return vectors

@@ -94,6 +94,7 @@ def fingerprint_of(spec: EmbeddingSpec) -> str:
 
 def make_app(shared: Shared, *, roles: Sequence[str]) -> FastAPI:
     from ingest.doorbell import DoorbellButton
+    from retrieval.canaries import check_canaries
     from retrieval.edge_bm25 import Bm25Encoder
     from retrieval.search import Searcher
     from services.access import Access
@@ -107,7 +108,8 @@ def make_app(shared: Shared, *, roles: Sequence[str]) -> FastAPI:
 
     settings, layout, catalogue = shared.settings, shared.layout, shared.catalogue
     embedder = open_embedder(shared.prepared, threads=_threads(settings))
-    embedder.embed_query("The first query pays for what is made lazily; nobody shall wait for it.")
+    # Known answers first; it also means that nobody's query pays for what is made lazily.
+    check_canaries(embedder, shared.prepared.canaries, roles=("query",))
     blobs = _blobs(layout)
     button = DoorbellButton(layout.doorbell)
     searcher = Searcher(catalogue=catalogue, index=shared.index, embedder=embedder, bm25=Bm25Encoder())
@@ -199,14 +201,13 @@ def make_work(shared: Shared, *, worker: str) -> Work:
     settings, layout, catalogue, index = shared.settings, shared.layout, shared.catalogue, shared.index
     work = settings.work
     courtesy = Courtesy(layout.last_query)
-    measured = shared.prepared.measured
-    polite, full = measured.tokens_within(_POLITE_BATCH_S), measured.tokens_within(10 * _POLITE_BATCH_S)
+    polite = shared.prepared.measured.tokens_within(_POLITE_BATCH_S)
     embedder = open_embedder(
         shared.prepared,
         threads=_threads(settings),
-        passage_token_budget=lambda: polite if courtesy.somebody_searches() else full,
+        passage_token_budget=lambda: polite if courtesy.somebody_searches() else None,
     )
-    check_canaries(embedder, shared.prepared.canaries)
+    check_canaries(embedder, shared.prepared.canaries, roles=("passage",))
     parser = _parser_pool(settings, layout)
     blobs = _blobs(layout)
     doorbell = Doorbell(layout.doorbell)

@@ -8,9 +8,10 @@ from retrieval.identity import IdentityKind, chunk_ids, document_id, point_id, t
 def test_ids_are_the_same_in_every_process_for_ever() -> None:
     document = document_id("acme", "c1", IdentityKind.EXTERNAL_ID, "a")
     assert document == document_id("acme", "c1", IdentityKind.EXTERNAL_ID, "a")
-    assert document == "2d7a6b0f-0000-0000-0000-000000000000"
+    assert document == "ab757b1d-1529-5098-bedc-8e1bba072251"
     [chunk] = chunk_ids(document, ["text"])
-    assert (chunk, point_id(chunk, 7)) == ("", "")
+    assert chunk == "3d6359c6-3ea5-59bc-abd8-fb016748073c"
+    assert point_id(chunk, 7) == "c8ed6fb5-e8b8-55f6-9768-2380e0e2603a"
 
 
 def test_documents_of_other_tenants_collections_kinds_and_names_have_other_ids() -> None:
