@@ -21,7 +21,7 @@ import httpx2
 from benchmarks import corpus
 from benchmarks.served import served
 from retrieval.edge_bm25 import Bm25Encoder
-from retrieval.index import DenseArm, SearchScope, SparseArm
+from retrieval.index import Arm, DenseArm, SearchScope, SparseArm
 from retrieval.model_preparation import open_embedder
 from retrieval.principal import Principal, Scope
 from retrieval.search import ARM_LIMIT
@@ -57,7 +57,7 @@ def main() -> int:
             with httpx2.Client(base_url=url) as client:
                 for number, query in enumerate(_queries()):
                     vector = embedder.embed_query(query)
-                    arms = [DenseArm(vector), SparseArm(bm25.query(query))]
+                    arms: list[Arm] = [DenseArm(vector), SparseArm(bm25.query(query))]
                     steps: dict[str, Callable[[], object]] = {
                         "http": partial(client.post, "/v1/search", json={"query": query}),
                         "embed": partial(embedder.embed_query, query),

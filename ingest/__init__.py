@@ -2,8 +2,9 @@
 
 What flows through, in order: `drop_folder` or an upload → `intake` (blob, version, task) → `dispatcher` → queue →
 `parse_stage` (sandboxed child → `Element`s → `chunking` → chunk file) → queue → `embed_stage` (vectors) →
-`publication` (upsert, count, probe, switch). Beside it `erasing` and `repainting` keep the index to the catalogue,
-and the `janitor` looks for what slipped.
+`publication` (upsert, count, probe, switch). Beside it `upkeep` keeps the index to the catalogue, and the `janitor`
+looks for what slipped.
 
-Engines enter by one door each: PDFium by `pdfium_parser`, unstructured by `unstructured_parser`.
+Engines enter by one door each: PDFium by `pdfium_parser`, unstructured by `unstructured_parser`, calamine by
+`table_parser`, langdetect by `language_detection`.
 """

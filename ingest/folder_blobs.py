@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 from retrieval.errors import NotFound, StorageFull, Unparseable
 
@@ -46,7 +47,7 @@ class FolderBlobs:
         target = self._path(tenant, digest)
         with full_means_storage_full():
             _make_folder(target.parent)
-            partial = target.with_name(f".{digest}.{os.getpid()}.{id(data):x}")
+            partial = target.with_name(f".{digest}.{uuid4().hex}")
             try:
                 with partial.open("wb") as file:
                     file.write(data)

@@ -47,6 +47,7 @@ def _arguments() -> argparse.ArgumentParser:
     _add_lifeline(api, required=True)
     work = processes.add_parser(",".join(WORK_ROLES), help="ingestion; started by the supervisor")
     work.add_argument("--worker", required=True)
+    work.add_argument("--compare-first", action="store_true")
     _add_lifeline(work, required=True)
     return parser
 
@@ -78,7 +79,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         listener = socket.socket(fileno=arguments.listen_fd)
         processes.run_api(settings, lifeline, roles=API_ROLES, listener=listener)
     else:
-        processes.run_work(settings, lifeline, worker=arguments.worker)
+        processes.run_work(settings, lifeline, worker=arguments.worker, compare_first=arguments.compare_first)
     return 0
 
 

@@ -58,6 +58,11 @@ class Layout:
         return self.run / "last-query"
 
     @property
+    def in_use(self) -> Path:
+        """There from a start to the clean end after it: found at a start, it says that the last end was none."""
+        return self.data / "in-use"
+
+    @property
     def sandbox_level(self) -> Path:
         return self.run / "sandbox-level"
 
@@ -66,7 +71,13 @@ class Layout:
         for folder in (self.data, self.run, self.spool, self.scratch):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         version = self.data / "layout-version"
-        found = int(version.read_text()) if version.exists() else LAYOUT_VERSION
+        written = version.read_text().strip() if version.exists() else str(LAYOUT_VERSION)
+        if not written.isdecimal():
+            raise Conflict(
+                f"{version} holds no number: the folder is not one of ragstone's, or is damaged; set RAGSTONE_DATA to "
+                "another, or restore a backup."
+            )
+        found = int(written)
         if found > LAYOUT_VERSION:
             raise Conflict(
                 f"{self.data} was written by a newer ragstone (layout {found}, this one knows {LAYOUT_VERSION}): "

@@ -77,11 +77,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run_work(settings: Settings, lifeline: Lifeline, *, worker: str) -> None:
+def run_work(settings: Settings, lifeline: Lifeline, *, worker: str, compare_first: bool) -> None:
     """Ingests: watcher, dispatcher, parse and embed stages, upkeep, janitor."""
     stop = stop_on_signals()
     shared = wiring.share(settings)
     work = wiring.make_work(shared, worker=worker)
+    if compare_first:
+        log.info("the last end was no clean one; index compared with catalogue: %s", work.janitor.round())
     crew = Crew(stop)
     for name, run in work.threads.items():
         crew.start(name, run)

@@ -118,7 +118,9 @@ class GeneratorSettings(Group):
     provider: str = Field("openai", description="LangChain's name of the provider.")
     timeout_s: float = Field(120, gt=0, description="Longest generation.")
     stall_s: float = Field(30, gt=0, description="Longest silence within a generation.")
-    context_tokens: int = Field(6_000, ge=256, description="Passages that fit into one call, in tokens.")
+    context_tokens: int = Field(
+        6_000, ge=256, description="The model's context window, in tokens: question, passages and answer."
+    )
     max_output_tokens: int = Field(1_024, ge=16, description="Longest generated text, in tokens.")
     permits: int = Field(4, ge=1, description="Generations at once in one process.")
 

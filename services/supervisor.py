@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from retrieval.errors import Conflict, RagstoneError
 from services import wiring
+from services.access import Access
 from services.layout import DataLock, Layout
 from services.lifeline import stop_on_signals
 from services.processes import PATIENCE_S
@@ -34,6 +35,14 @@ _LONGEST_PAUSE_S = 10.0
 
 class ChildRefused(RagstoneError):
     """A process could not start."""
+
+
+class _SaidWhy(Exception):
+    """A process refused, and has said why in a line of its own."""
+
+
+class _Stopped(Exception):
+    """Somebody asked for the end while processes were still starting."""
 
 
 @dataclass(slots=True)
@@ -57,14 +66,18 @@ class Supervisor:
         self._layout = Layout(settings.data)
         self._boot = uuid4().hex[:8]
         self._workers = 0
+        self._ended_badly = False
 
     def run(self) -> int:
         stop = stop_on_signals()
+        Access(self._settings.bootstrap_key_file)  # a key that is none refuses before anything starts
         self._layout.prepare()
         lock = DataLock(self._layout, wait_s=PATIENCE_S)
         listener = _listen(self._settings.host, self._settings.port)
         self._clean()
         self._open_data()
+        self._ended_badly = self._layout.in_use.exists()
+        self._layout.in_use.touch()
         children = self._children(listener)
         try:
             for group in _starting_order(children):
@@ -76,9 +89,13 @@ class Supervisor:
             print(f"ragstone is ready: http://{host}:{port} (API documentation at /docs)", flush=True)
             self._watch(children, stop)
             return 0
+        except _Stopped:
+            return 0
+        except _SaidWhy:
+            return REFUSED
         finally:
-            for child in reversed(children):
-                self._end(child)
+            if all([self._end(child) for child in reversed(children)]):
+                self._layout.in_use.unlink()
             lock.release()
 
     # --- before anything starts ---
@@ -115,6 +132,8 @@ class Supervisor:
             self._workers += 1
             child.worker = f"work-{self._boot}-{self._workers}"
             arguments.append(f"--worker={child.worker}")
+            # After a power failure the index may lack what the catalogue calls live: looked at before anybody searches.
+            arguments += ["--compare-first"] if self._ended_badly else []
         child.process = subprocess.Popen(
             [sys.executable, "-m", "services", *arguments],
             pass_fds=(theirs.fileno(), *child.descriptors),
@@ -129,10 +148,13 @@ class Supervisor:
         while not child.ready.wait(0.02):
             assert child.process is not None
             status = child.process.poll()
+            if stop.is_set():
+                raise _Stopped
+            if status == REFUSED:
+                raise _SaidWhy
             if status is not None:
-                # The child said why in its own line.
                 raise ChildRefused(f"The process {child.name} could not start (status {status}).")
-            if stop.is_set() or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise ChildRefused(f"The process {child.name} was not ready within {_START_S:.0f} seconds.")
 
     def _watch(self, children: list[_Child], stop: threading.Event) -> None:
@@ -157,10 +179,10 @@ class Supervisor:
         catalogue.tasks.worker_died(worker)
         catalogue.close()
 
-    def _end(self, child: _Child) -> None:
-        """Asks, waits, insists."""
+    def _end(self, child: _Child) -> bool:
+        """Asks, waits, insists; whether it ended well."""
         if child.process is None:
-            return
+            return True
         child.process.send_signal(signal.SIGTERM)
         try:
             child.process.wait(self._settings.work.drain_s + 5)
@@ -169,6 +191,7 @@ class Supervisor:
             child.process.wait()
         if child.line is not None:
             child.line.close()
+        return child.process.returncode == 0
 
 
 def _starting_order(children: list[_Child]) -> list[list[_Child]]:

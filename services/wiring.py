@@ -258,10 +258,11 @@ def make_work(shared: Shared, *, worker: str) -> Work:
         poll_s=work.poll_s,
     )
     parse_worker = Worker(place, stages=[Stage.PARSE], batch=1, run=one_by_one(settlement, parse.run))
+    janitor = make_janitor(shared, holder=worker)
     threads: dict[str, Callable[[Any], None]] = {
         "heartbeat": Heartbeat(catalogue, worker=worker, lease_s=work.lease_s).run,
         "dispatcher": dispatcher.run,
-        "janitor": make_janitor(shared, holder=worker).run,
+        "janitor": janitor.run,
         "drop-folder": drop_folder.run,
         "embed": Worker(place, stages=[Stage.EMBED], batch=work.batch, run=embed.run).run,
         "upkeep": Worker(
@@ -274,7 +275,7 @@ def make_work(shared: Shared, *, worker: str) -> Work:
         parser.close()
         doorbell.close()
 
-    return Work(threads=threads, place=place, close=close)
+    return Work(threads=threads, place=place, janitor=janitor, close=close)
 
 
 def make_janitor(shared: Shared, *, holder: str) -> Janitor:
@@ -298,6 +299,7 @@ class Work:
 
     threads: Mapping[str, Callable[[Any], None]]
     place: Workplace
+    janitor: Janitor
     close: Callable[[], None]
 
 

@@ -49,6 +49,6 @@ def word_bomb(unpacked: int = 200 << 20) -> bytes:
 
 
 def endless_page(size: int) -> bytes:
-    """HTML of this size that takes its parser far longer than any page that people write: tables in tables."""
-    deep = b"<table><tr><td>cell"
-    return b"<html><body>" + deep * (size // len(deep))
+    """HTML of this size in paragraphs of a word: 3 MB of it keep a parser busy for twenty seconds."""
+    paragraph = b"<p>word</p>"
+    return b"<html><body>" + paragraph * (size // len(paragraph) - 2)

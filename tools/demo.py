@@ -21,6 +21,7 @@ from pathlib import Path
 from ragstone.client import Client
 from ragstone.models import Citation, Document, Locator
 from services.settings import Settings, child_environment, is_given, read_settings
+from tools.process_memory import below, proportional_set_size
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "samples"
@@ -56,7 +57,8 @@ def main() -> int:
         _ask(client)
         _summarise(client, documents)
         _change_and_delete(client, drop, documents)
-        _say(f"Memory: {_memory_mib(process.pid)} MiB (proportional set size of all processes)")
+        memory = proportional_set_size([process.pid, *below(process.pid)]) / 1_000_000
+        _say(f"Memory: {memory:.0f} MB (proportional set size of all processes)")
     _say(f"Done in {time.monotonic() - began:.0f} s. `make run` keeps serving; README.md says what to try next.")
     return 0
 
@@ -220,27 +222,6 @@ def _place(locator: Locator) -> str:
         " › ".join(locator.heading_path) if locator.heading_path and not locator.pages else "",
     ]
     return ", ".join(part for part in parts if part) or f"characters {locator.char_start}-{locator.char_end}"
-
-
-def _memory_mib(root: int) -> int:
-    """Proportional set size of the process and everything below it."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    waiting, total = [root], 0
-    while waiting:
-        process = waiting.pop()
-        waiting += parents.get(process, [])
-        try:
-            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return total // 1024
 
 
 def _shown(path: Path) -> str:

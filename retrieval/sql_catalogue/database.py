@@ -28,7 +28,8 @@ _BUSY_TIMEOUT_S = 30
 
 class Database:
     """One engine. `write()` is a transaction that has the write lock from its first statement (SQLite) or takes row
-    locks as it goes (PostgreSQL); `read()` sees one snapshot."""
+    locks as it goes (PostgreSQL). `read()` is for one statement, which sees one snapshot by itself; `snapshot()` for
+    several that must see the same."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -45,6 +46,11 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
+        with self._connection("") as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
         with self._connection("BEGIN") as connection:
             yield connection
 
@@ -111,7 +117,8 @@ def _sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("ragstone_begin", "BEGIN"))
+        if begin := connection.get_execution_options().get("ragstone_begin", "BEGIN"):
+            connection.exec_driver_sql(begin)
 
     return engine
 

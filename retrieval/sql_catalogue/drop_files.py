@@ -56,7 +56,7 @@ class SqlDropFiles:
             .where(gone, drop_files.c.missing_since.is_(None))
             .order_by(drop_files.c.path)
         )
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             last_scan = connection.execute(select(facts.c.value).where(facts.c.name == _LAST_SCAN)).scalar_one_or_none()
             held = connection.execute(select(drop_files).where(drop_files.c.held).order_by(drop_files.c.path)).all()
             refused = connection.execute(

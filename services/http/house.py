@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -53,14 +53,19 @@ class House:
     ready: Callable[[], Mapping[str, Any]]
 
 
-def house_of(request: Request) -> House:
+async def house_of(request: Request) -> House:
+    # async, like every dependency here: none waits, and a hop to a thread costs more than all of them.
+    return _house(request)
+
+
+def _house(request: Request) -> House:
     house: House = request.app.state.house
     return house
 
 
-def _principal(scope: Scope) -> Callable[[Request], Principal]:
-    def principal(request: Request) -> Principal:
-        found = house_of(request).access.principal(request.headers.get("authorization"))
+def _principal(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    async def principal(request: Request) -> Principal:
+        found = _house(request).access.principal(request.headers.get("authorization"))
         require(found, scope)
         return found
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ragstone.models import Problem, ProblemDetail
 from retrieval import errors
@@ -76,6 +77,8 @@ def install(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error, request.state.request_id)
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+        if problem.status == 405:
+            headers["Allow"] = ", ".join(_methods(request))
         if isinstance(error, errors.Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
         if problem.status in {503, 507}:
@@ -87,6 +90,13 @@ def install(app: FastAPI) -> None:
 
     for kind in (errors.RagstoneError, RequestValidationError, HTTPException, OSError):
         app.add_exception_handler(kind, handle)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of this path; the framework itself names only its first route's."""
+    scopes = {method: {**request.scope, "method": method} for method in ("GET", "POST", "PATCH", "DELETE")}
+    routes = request.app.router.routes
+    return [method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)]
 
 
 def _problem(

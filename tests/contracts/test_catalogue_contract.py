@@ -1083,9 +1083,7 @@ def test_what_a_principal_may_not_see_does_not_exist_for_it(
 
 
 @pytest.mark.parametrize("method", CASES)
-def test_who_holds_the_label_may(
-    catalogue: Catalogue, hidden: tuple[Document, port.DeadLetter], method: str
-) -> None:
+def test_who_holds_the_label_may(catalogue: Catalogue, hidden: tuple[Document, port.DeadLetter], method: str) -> None:
     document, letter = hidden
     principal = replace(NO_LABEL, labels=frozenset({"group:a"}), collections=frozenset({document.collection_id}))
     answer = CASES[method](catalogue, principal, document, letter)
