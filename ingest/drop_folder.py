@@ -166,10 +166,15 @@ class DropFolder:
     def _has_settled(self, file: _Seen, before: DropFile | None) -> bool:
         """Whether the file differs from what is remembered and has stopped changing. One without a document is tried
         again: its collection may be there by now, or it may be read."""
-        if before is not None and before.document_id and (before.size, before.mtime_ns, before.sidecar) == (
-            file.size,
-            file.mtime_ns,
-            file.sidecar_digest,
+        if (
+            before is not None
+            and before.document_id
+            and (before.size, before.mtime_ns, before.sidecar)
+            == (
+                file.size,
+                file.mtime_ns,
+                file.sidecar_digest,
+            )
         ):
             return False
         signature, since = self._unsettled.get(file.path, (None, 0.0))
@@ -351,7 +356,7 @@ def _sidecar_attributes(data: bytes) -> Attributes:
         raise InvalidMetadata(f"The sidecar is larger than {SIDECAR_LIMIT} bytes.")
     try:
         body = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidMetadata(f"The sidecar is not JSON: {error}.") from error
     if not isinstance(body, dict):
         raise InvalidMetadata("The sidecar must be a JSON object.")

@@ -294,5 +294,5 @@ def _utf8(text: str) -> bytes:
 def _first_line(text: str) -> str:
     """A title for a text that came without one."""
     line = next((line.strip(" #\t") for line in text.splitlines() if line.strip(" #\t")), "Untitled")
-    clean = "".join(c for c in line if unicodedata.category(c) != "Cc")
-    return clean[:80].strip() or "Untitled"
+    clean = "".join(" " if unicodedata.category(c) == "Cc" else c for c in line)
+    return " ".join(clean.split())[:80].strip() or "Untitled"

@@ -10,6 +10,7 @@ from tempfile import NamedTemporaryFile
 from ingest import chunk_file
 from ingest.blobs import Blobs
 from ingest.chunk_file import ChunkFile
+from ingest.folder_blobs import full_means_storage_full
 from ingest.parsing import Defect, ParsedDocument, Parser
 from retrieval.catalogue import Catalogue
 from retrieval.chunks import Chunk
@@ -51,7 +52,7 @@ class ParseStage:
             with self._blobs.local(claim.document.tenant, content.sha256) as path:
                 yield path
             return
-        with NamedTemporaryFile(dir=self._scratch, suffix=".inline") as file:
+        with full_means_storage_full(), NamedTemporaryFile(dir=self._scratch, suffix=".inline") as file:
             file.write(content.inline_text.encode("utf-8"))
             file.flush()
             yield Path(file.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +77,7 @@ class Settlement:
                 raise
             except Exception as error:
                 self._record(claim, error)
-        except CatalogueUnavailable as error:
+        except Unavailable as error:  # also a disk too full to record anything
             log.warning("task %s: %s", claim.task_id, error)
             self.abandon([claim])
 
@@ -84,6 +85,10 @@ class Settlement:
         """Nothing can be recorded of these now. The heartbeat would keep them for as long as the process lives, so they
         are given back when the catalogue answers again."""
         self._unrecorded.extend(claims)
+
+    def rest(self) -> None:
+        """What is away is not asked a thousand times a second."""
+        time.sleep(self._rest_s)
 
     def give_back(self) -> None:
         """Gives back what was abandoned; a claim that was lost, or whose commit arrived, is not touched by it."""
@@ -168,6 +173,7 @@ class Worker:
                     self._run(claims)
         except Unavailable as error:
             log.warning("worker: %s", error)
+            self._place.settlement.rest()
         finally:
             for delivery in deliveries:
                 self._place.queue.acknowledge(delivery)

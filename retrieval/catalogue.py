@@ -189,7 +189,7 @@ class Tasks(Protocol):
         ...
 
     def worker_died(self, worker: str) -> None:
-        """A worker's process died and its supervisor outlived it."""
+        """A worker's process died and its supervisor outlived it: what it held is free at once, named leases too."""
         ...
 
     def predecessors_died(self) -> int:

@@ -13,6 +13,8 @@ from retrieval.errors import Conflict
 
 # Raised when the folder's meaning changes so that an older program would misread it.
 LAYOUT_VERSION = 1
+# Below 128 bits a secret can be guessed by somebody who holds a cursor.
+_SECRET_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,13 @@ class Layout:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
             partial.replace(path)
-        return path.read_bytes().strip()
+        try:
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise Conflict(f"RAGSTONE_SECRET_FILE {path} cannot be read: {error.strerror}.") from error
+        if len(secret) < _SECRET_BYTES:
+            raise Conflict(f"The secret in {path} is shorter than {_SECRET_BYTES} bytes: write a longer, random one.")
+        return secret
 
 
 class DataLock:

@@ -73,6 +73,7 @@ class Supervisor:
         Access(self._settings.bootstrap_key_file)  # a key that is none refuses before anything starts
         self._layout.prepare()
         lock = DataLock(self._layout, wait_s=PATIENCE_S)
+        self._layout.secret(self._settings.secret_file)
         listener = _listen(self._settings.host, self._settings.port)
         self._clean()
         self._open_data()
@@ -94,7 +95,8 @@ class Supervisor:
         except _SaidWhy:
             return REFUSED
         finally:
-            if all([self._end(child) for child in reversed(children)]):
+            ended_well = [self._end(child) for child in reversed(children)]  # all of them, before any judgement
+            if all(ended_well):
                 self._layout.in_use.unlink()
             lock.release()
 

@@ -79,7 +79,7 @@ def signals(
         passage=float(mean @ asked) / max(float(np.linalg.norm(mean)), 1e-9),
         unit_share=share(units[best].terms | units[best].context, weights),
         any_share=share(held, weights),
-        name_missing=not _particulars(question) <= held,
+        name_missing=not particulars(question) <= held,
         number_missing=bool(_FOR_A_NUMBER.search(question)) and not offered_numbers(units[best].text),
     )
 
@@ -101,7 +101,7 @@ def share(held: frozenset[str], weights: Mapping[str, float]) -> float:
     return sum(weight for wanted, weight in weights.items() if wanted in held) / whole if whole else 0.0
 
 
-def _particulars(question: str) -> set[str]:
+def particulars(question: str) -> set[str]:
     """Names and numbers of the question as terms. Its first word is capitalised without being a name."""
     first, _, rest = question.strip().partition(" ")
     words = names(f"{first.lower()} {rest}")

@@ -1,9 +1,9 @@
 """Generator without a language model: it chooses sentences from the passages, verbatim, and cites each.
 
 An answer takes the sentences nearest to the question in meaning and words, or none when the evidence is too weak
-(`evidence`). A summary takes sentences that are central to their document and to all of them, near the openings, and
-with a question also near to it. Either way a sentence must add something to those already chosen. No network, no
-model of its own but the embedder.
+(`evidence`). A summary takes whole sentences that are central to their document and to all of them, from all its
+sections; with a question it takes what is about it and nothing else (`relevance`). Either way a sentence must add
+something to those already chosen. No network, no model of its own but the embedder.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from retrieval.embedding import Embedder
 from summarize.evidence import ANSWERED, answerability, question_weights, share, signals
 from summarize.generation import GenerationRequest, GenerationUsage, Length
+from summarize.relevance import relevance
 from summarize.selection import choose
 from summarize.sentences import is_row
-from summarize.units import Unit, units_of
+from summarize.units import SHORTEST, Kind, Unit, has_verb, sums_up, units_of
 
 Vector = NDArray[np.float32]
 
@@ -35,14 +36,31 @@ ECHO = -0.15
 # A repeated thought costs a summary more than an answer, whose sentences all speak of the question.
 ANSWER_REDUNDANCY = 0.3
 SUMMARY_REDUNDANCY = 0.5
-# What a summary's sentence is worth, beside its nearness to the whole: standing early in its document, and near the
-# question when there is one. A row says little out of its table.
+# What a summary's sentence is worth beside its nearness to the whole: standing early in its document, being near to
+# its title, and standing in a section that sums up (Edmundson, "New methods in automatic extracting", 1969).
 OPENING = 0.15
-ASKED = 1.0
-ROW = -0.15
-# Fewer content words than this are a label or a fragment.
-SHORTEST = 4
-FRAGMENT = -0.2
+TITLE = 0.3
+SECTION = 0.2
+# Each sentence taken from a section makes its others worth less: what happened is one section, why it did another.
+CROWDING = 0.06
+# What the form of a unit says: a sentence that points at another is half of a thought, a row little out of its table.
+SHAPE = {Kind.SENTENCE: 0.0, Kind.DEPENDENT: -0.3, Kind.ITEM: -0.2, Kind.ROW: -0.5, Kind.FRAGMENT: -0.6}
+PROSE = (Kind.SENTENCE, Kind.DEPENDENT, Kind.ITEM)
+# 50 words are two sentences' worth; nobody reads a third line to its end.
+LONGEST = 50
+TOO_LONG = -0.1
+BRIEF = 8
+TOO_SHORT = -0.1
+NO_VERB = -0.1
+QUESTION = -0.3
+# With a question a row may be the only one to say it, and an item often is; their form decides less.
+ASKED_SHAPE = 0.25
+# Among all that is about the question, what the rest of it also speaks of.
+KERNEL = 0.4
+# What the search found first is a little more likely to be what was asked for.
+FOUND = 0.05
+# Between sentences equally near to the question, the one of a document not heard yet.
+UNSERVED = 0.05
 
 
 class ExtractiveGenerator:
@@ -96,8 +114,10 @@ class ExtractiveGeneration:
         if self._request.task == "answer":
             return _answer(self._embedder, units, self._request.question or "", self._request.length)
         count = SUMMARY_SENTENCES[self._request.length]
-        documents = len({passage.document_id for passage in self._request.passages})
-        return central(self._embedder, units, self._request.question, count=max(count, min(2 * count, documents)))
+        if not self._request.question:
+            documents = len({passage.document_id for passage in self._request.passages})
+            count = max(count, min(2 * count, documents))
+        return central(self._embedder, units, self._request.question, count=count)
 
 
 def _answer(embedder: Embedder, units: Sequence[Unit], question: str, length: Length) -> list[Unit]:
@@ -106,9 +126,9 @@ def _answer(embedder: Embedder, units: Sequence[Unit], question: str, length: Le
     bare, said = _vectors(embedder, units)
     nearness = np.maximum(bare @ asked, said @ asked)
     weights = question_weights(question, units)
-    words = np.array([share(unit.terms | unit.context, weights) for unit in units])
+    shares = np.array([share(unit.terms | unit.context, weights) for unit in units])
     echoes = np.array([_is_echo(unit, weights) for unit in units])
-    values = nearness + WORD_WEIGHT * words + ECHO * echoes
+    values = nearness + WORD_WEIGHT * shares + ECHO * echoes
     best = int(np.argmax(values))
     if answerability(signals(question, units, best, asked, bare, nearness, weights)) < ANSWERED:
         return []
@@ -123,18 +143,71 @@ def _answer(embedder: Embedder, units: Sequence[Unit], question: str, length: Le
 
 
 def central(embedder: Embedder, units: Sequence[Unit], question: str | None, *, count: int) -> list[Unit]:
-    """The `count` units that stand for the whole, in document order, every document served as far as they reach."""
+    """The `count` units that stand for the whole, or for what it says on the question, in document order.
+
+    Without a question every document is served as far as they reach. With one, only what is about it is chosen, and
+    that may be nothing; that a document was not quoted yet decides between equals.
+    """
+    return _on_question(embedder, units, question, count) if question else _of_all(embedder, units, count)
+
+
+def _of_all(embedder: Embedder, units: Sequence[Unit], count: int) -> list[Unit]:
+    units = _prose_first(units)
     bare = embedder.embed_passages([unit.text for unit in units])
     documents = np.array([unit.passage.document_id for unit in units])
-    values = _centrality(bare) + np.array([OPENING * _earliness(units, at) for at in range(len(units))])
+    values = _centrality(bare) + np.array([_shape(unit) for unit in units])
     for document in np.unique(documents):
         own = documents == document
         values[own] += _centrality(bare[own])
-    values += np.array([ROW * is_row(unit.text) + FRAGMENT * (len(unit.terms) < SHORTEST) for unit in units])
-    if question is not None:
-        values += ASKED * (bare @ embedder.embed_query(question))
-    chosen = choose(values, bare, count=count, redundancy=SUMMARY_REDUNDANCY, groups=documents.tolist())
+        values[own] += OPENING / (1.0 + np.arange(own.sum()))
+        values[own] += TITLE * (bare[own] @ embedder.embed_query(units[int(np.argmax(own))].passage.title))
+    chosen = choose(
+        values,
+        bare,
+        count=count,
+        redundancy=SUMMARY_REDUNDANCY,
+        groups=documents.tolist(),
+        sections=[f"{unit.passage.document_id} {unit.section}" for unit in units],
+        crowding=CROWDING,
+    )
     return [units[at] for at in sorted(chosen)]
+
+
+def _on_question(embedder: Embedder, units: Sequence[Unit], question: str, count: int) -> list[Unit]:
+    asked = embedder.embed_query(question)
+    bare, said = _vectors(embedder, units)
+    values = relevance(question, units, bare @ asked, said @ asked)
+    about = np.isfinite(values)
+    whole = about & np.array([unit.kind is not Kind.FRAGMENT for unit in units])
+    about = whole if whole.any() else about
+    values[~about] = -np.inf
+    if not about.any():
+        return []
+    values[about] += KERNEL * _centrality(bare[about])
+    values += np.array([ASKED_SHAPE * SHAPE[unit.kind] + FOUND * unit.passage.relevance for unit in units])
+    chosen = choose(
+        values,
+        bare,
+        count=count,
+        redundancy=ANSWER_REDUNDANCY,
+        floor=-10.0,
+        groups=[unit.passage.document_id for unit in units],
+        unserved=UNSERVED,
+    )
+    return [units[at] for at in sorted(chosen)]
+
+
+def _prose_first(units: Sequence[Unit]) -> Sequence[Unit]:
+    """Without the rows and fragments of documents that have sentences to be summarised by."""
+    told = {unit.passage.document_id for unit in units if unit.kind in PROSE}
+    return [unit for unit in units if unit.kind in PROSE or unit.passage.document_id not in told]
+
+
+def _shape(unit: Unit) -> float:
+    """What the form of a unit adds to its worth in a summary of everything, and where it stands."""
+    length = len(unit.text.split())
+    faults = TOO_LONG * (length > LONGEST) + TOO_SHORT * (length < BRIEF) + NO_VERB * (not has_verb(unit.text))
+    return SHAPE[unit.kind] + faults + QUESTION * unit.text.endswith("?") + SECTION * sums_up(unit.section)
 
 
 def _is_echo(unit: Unit, weights: Mapping[str, float]) -> bool:
@@ -155,10 +228,3 @@ def _centrality(vectors: Vector) -> NDArray[np.float64]:
     """Cosine of each unit with the mean of them all, in [-1, 1]."""
     mean = vectors.mean(axis=0)
     return np.asarray(vectors @ (mean / max(float(np.linalg.norm(mean)), 1e-9)), dtype=np.float64)
-
-
-def _earliness(units: Sequence[Unit], at: int) -> float:
-    """1 for the first unit of its document, falling to 0."""
-    document = units[at].passage.document_id
-    before = sum(unit.passage.document_id == document for unit in units[:at])
-    return 1.0 / (1.0 + before)

@@ -2,7 +2,7 @@
 
 A near-duplicate of a passage already taken is left out: it would fill the budget and prove nothing more. For a
 summary of several documents the budget is shared: documents take turns, so that one long document never silences the
-rest, and what a short one leaves over goes to the others.
+rest, and what a short one leaves over goes to the others. With a question the budget goes to what is relevant.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from retrieval.embedding import Tokenizer
 from summarize.generation import Passage
 from summarize.material import Material
-from summarize.terms import terms
+from summarize.terms import question_terms, terms
 
 # Above nine tenths common terms, two passages are editions of one text; below, they differ in a fact.
 NEAR_DUPLICATE = 0.9
@@ -72,6 +72,38 @@ def pack_documents(documents: Mapping[str, Sequence[Material]], tokenizer: Token
     return Packed(tuple(numbered(in_order)), sum(said.values()), sum(count > 0 for count in said.values()))
 
 
+def pack_relevant(
+    documents: Mapping[str, Sequence[Material]], question: str, tokenizer: Tokenizer, *, budget: int
+) -> Packed:
+    """Passages of several documents within one budget, the most relevant first, grouped and ordered like the others.
+
+    Relevance is the place of the search score between the lowest and the highest, plus the share of the question's
+    words in the chunk and its title; what has neither takes what room is left. What does not fit is passed over.
+    """
+    every = [(key, place, item) for key, chunks in documents.items() for place, item in enumerate(chunks)]
+    if not every:
+        return Packed((), 0, 0)
+    asked = frozenset(question_terms(question))
+    highest = max(item.score for _, _, item in every) or 1.0
+    worth = [item.score / highest + _held(asked, f"{item.title} {item.text}") for _, _, item in every]
+    counts = tokenizer.count([item.text for _, _, item in every])
+    taken: list[tuple[str, int, Material]] = []
+    said: list[str] = []
+    seen = _Seen()
+    used = 0
+    for at in sorted(range(len(every)), key=lambda at: -worth[at]):
+        key, _, item = every[at]
+        if used and used + counts[at] > budget:
+            continue
+        said.append(key)
+        if seen.is_new(item.text):
+            taken.append(every[at])
+            used += counts[at]
+    order = {key: number for number, key in enumerate(documents)}
+    taken.sort(key=lambda one: (order[one[0]], one[1]))
+    return Packed(tuple(numbered([item for _, _, item in taken])), len(said), len(set(said)))
+
+
 def numbered(material: Sequence[Material]) -> list[Passage]:
     """Passages with markers from 1 in the order given; relevance is the score's place between the lowest and highest.
 
@@ -116,6 +148,11 @@ def _likeness(left: frozenset[str], right: frozenset[str]) -> float:
     """The share of common terms, in [0, 1]; 0 when both are empty."""
     together = len(left | right)
     return len(left & right) / together if together else 0.0
+
+
+def _held(asked: frozenset[str], text: str) -> float:
+    """The share of the question's terms that the text holds, in [0, 1]."""
+    return len(asked.intersection(terms(text))) / len(asked) if asked else 0.0
 
 
 def _spread(chunks: list[Material]) -> list[tuple[int, Material]]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 # Above this cosine two sentences are one thought in other words.
 SAME = 0.95
+# More than any value: every group is served once before any is served twice.
+EACH_GROUP_FIRST = 100.0
 
 
 def choose(
@@ -23,25 +25,31 @@ def choose(
     redundancy: float,
     floor: float | None = None,
     groups: Sequence[str] | None = None,
+    unserved: float = EACH_GROUP_FIRST,
+    sections: Sequence[str] | None = None,
+    crowding: float = 0.0,
 ) -> list[int]:
     """Places of at most `count` items, in the order of choice.
 
     Each further item is the one of highest value less `redundancy` times its cosine with the nearest item already
-    chosen. Items below `floor` and items that repeat a chosen one are never chosen. With `groups`, every group is
-    served once before any is served twice. `vectors` are of unit norm, one row for each value.
+    chosen, plus `unserved` if nothing of its group was chosen yet, less `crowding` for each item chosen from its
+    section. Items below `floor` and items that repeat a chosen one are never chosen. `vectors` are of unit norm, one
+    row for each value.
     """
     chosen: list[int] = []
     nearest = np.zeros(len(values))
+    crowd = np.zeros(len(values))
     open_ = np.ones(len(values), dtype=bool) if floor is None else values >= floor
     labels = np.array(groups if groups is not None else [""] * len(values))
+    places = np.array(sections if sections is not None else [""] * len(values))
     while len(chosen) < count and open_.any():
-        unserved = open_ & ~np.isin(labels, labels[chosen])
-        candidates = unserved if groups is not None and unserved.any() else open_
-        gain = np.where(candidates, values - redundancy * nearest, -np.inf)
+        bonus = unserved * ~np.isin(labels, labels[chosen])
+        gain = np.where(open_, values - redundancy * nearest - crowding * crowd + bonus, -np.inf)
         best = int(np.argmax(gain))
         chosen.append(best)
         likeness = vectors @ vectors[best]
         nearest = np.maximum(nearest, likeness)
+        crowd += places == places[best]
         open_ = open_ & (likeness < SAME)
         open_[best] = False
     return chosen

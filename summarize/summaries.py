@@ -14,7 +14,7 @@ from retrieval.embedding import Tokenizer
 from summarize.citations import Citation, Dropped
 from summarize.generation import GenerationRequest, GenerationUsage, Generator, Length, Passage
 from summarize.material import Material
-from summarize.packing import pack_documents
+from summarize.packing import pack_documents, pack_relevant
 from summarize.transcript import Cited, Delta, Transcript, total
 
 # 24,000 word pieces are about 120 passages or 60 pages, read in full in seconds on a CPU. Longer material is read
@@ -71,7 +71,11 @@ class Summarizer:
         With a question, the summary is of what the documents say about it. Deltas come in the last round only. Raises
         `GeneratorUnavailable`, also between events.
         """
-        packed = pack_documents(material_by_document, self._tokenizer, budget=self._budget)
+        packed = (
+            pack_relevant(material_by_document, question, self._tokenizer, budget=self._budget)
+            if question
+            else pack_documents(material_by_document, self._tokenizer, budget=self._budget)
+        )
         usages: list[GenerationUsage] = []
         dropped: list[Dropped] = []
         notes: Sequence[Passage] = packed.passages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,9 +25,18 @@ def edge_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeIndex]:
     index.close()
 
 
+@pytest.fixture(scope="session")
+def empty_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the schema and nothing in it: migrating takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    open_catalogue(folder).close()
+    return folder / "catalogue.db"
+
+
 @pytest.fixture
-def corpus(edge_index: EdgeIndex, tmp_path: Path) -> Iterator[Corpus]:
+def corpus(edge_index: EdgeIndex, empty_catalogue: Path, tmp_path: Path) -> Iterator[Corpus]:
     """An empty corpus. What it leaves in the index is removed: a janitor looks at all tenants."""
+    shutil.copy(empty_catalogue, tmp_path)
     catalogue = open_catalogue(tmp_path)
     yield Corpus(tmp_path, edge_index, f"tenant-{next(_numbers)}", catalogue)
     catalogue.close()

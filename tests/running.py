@@ -64,8 +64,13 @@ class RunningServer:
         self.launch()
         assert self._ready.wait(START_S), f"not ready within {START_S:.0f} s:\n{self.printed}"
         assert self.url, f"it ended instead of starting:\n{self.printed}"
-        self.http = httpx2.Client(base_url=self.url, timeout=90)
+        self.reconnect()
         return self
+
+    def reconnect(self) -> None:
+        """With connections of its own: those to a process that died are dead."""
+        self.http.close()
+        self.http = httpx2.Client(base_url=self.url, timeout=90)
 
     def launch(self) -> subprocess.Popen[str]:
         """Starts it and does not wait."""

@@ -324,6 +324,7 @@ class SqlTasks:
             _end_open_attempts(connection, attempts.c.worker == worker, Outcome.INTERRUPTED, now=now, error=reason)
             for task in held:
                 self._count_kill(connection, task, reason=reason, alone=len(held) == 1, now=now)
+            connection.execute(delete(leases).where(leases.c.holder == worker))
 
     def _count_kill(self, connection: Connection, task: Row[Any], *, reason: str, alone: bool, now: float) -> None:
         kills = task.kills + alone

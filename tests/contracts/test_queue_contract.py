@@ -95,7 +95,7 @@ def test_many_takers_share_without_a_double(queue: Queue) -> None:
     lock = threading.Lock()
 
     def work() -> None:
-        while deliveries := queue.take(PARSE, limit=2, timeout_s=0.3):
+        while deliveries := queue.take(PARSE, limit=2, timeout_s=1):
             with lock:
                 seen.extend(delivery.pointer.task_id for delivery in deliveries)
             for delivery in deliveries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from tests.faults.campaign import Campaign, reference_run
-from tests.running import RunningServer, eventually
+from tests.running import ROOT, RunningServer, eventually
 
 DOCUMENTS = 200
 TROUBLE = f"{Path(__file__).parent / 'troublesome_parsers.py'}:parse_file"
@@ -45,7 +46,8 @@ def test_group_kills_lose_and_double_nothing(tmp_path: Path, request: pytest.Fix
 def test_a_planted_bug_turns_the_suite_red(bug: str, tmp_path: Path) -> None:
     seed = 7
     order, reference = reference_run(tmp_path / "reference", seed, 30)
-    environment = {"PLANTED_BUG": bug, "PYTHONPATH": str(PLANTED)}
+    # Processes find sitecustomize there before their own modules, so those must be found as well.
+    environment = {"PLANTED_BUG": bug, "PYTHONPATH": f"{PLANTED}{os.pathsep}{ROOT}"}
     campaign = Campaign(tmp_path / "data", environment=environment)
     try:
         try:
@@ -54,6 +56,7 @@ def test_a_planted_bug_turns_the_suite_red(bug: str, tmp_path: Path) -> None:
         except AssertionError as error:
             # An acknowledged document that is gone is noticed as early as the next request about it.
             found = [str(error)]
+        assert "Error in sitecustomize" not in campaign.server.printed
         assert found, f"the planted bug {bug} was not noticed"
     finally:
         campaign.server.end()

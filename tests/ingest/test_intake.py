@@ -42,7 +42,9 @@ def blobs_of(corpus: Corpus) -> int:
     return len([path for path in (corpus.folder / "blobs").rglob("*") if path.is_file()])
 
 
-@pytest.mark.parametrize("name", ["a.txt", "Ä ö.txt", "中文.txt", "a..txt", " a.txt", "\U0001f600.txt", "x" * 251 + ".txt"])
+@pytest.mark.parametrize(
+    "name", ["a.txt", "Ä ö.txt", "中文.txt", "a..txt", " a.txt", "\U0001f600.txt", "x" * 251 + ".txt"]
+)
 def test_a_plain_name_is_kept(corpus: Corpus, name: str) -> None:
     document = corpus.upload(b"An otter.", name)
     assert (document.title, document.source) == (name, name)
@@ -54,8 +56,10 @@ def test_a_name_is_composed_so_that_equal_looking_names_are_equal() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", ".", "..", "../a.txt", "/etc/passwd", "a/b.txt", "..\\a.txt", "a\0.txt", "a\n.txt", "a\x7f.txt"]
-    + ["\ud800.txt", "x" * 256, "ä" * 128],
+    [
+        *("", " ", ".", "..", "../a.txt", "/etc/passwd", "a/b.txt", "..\\a.txt", "a\0.txt", "a\n.txt", "a\x7f.txt"),
+        *("\ud800.txt", "x" * 256, "ä" * 128),
+    ],
 )
 def test_a_name_with_folders_control_characters_or_nothing_in_it_is_refused(corpus: Corpus, name: str) -> None:
     with pytest.raises(InvalidName) as refused:
@@ -146,7 +150,7 @@ def test_text_is_kept_inline_when_small_and_as_a_blob_when_not(small: Corpus) ->
     [("\n\n# An *otter*\nswims", "An *otter*"), ("###\n\n", "Untitled"), ("x" * 200, "x" * 80), ("a\tb\x0cc", "a b")],
 )
 def test_a_text_without_a_title_gets_its_first_line(corpus: Corpus, text: str, title: str) -> None:
-    assert corpus.send(text).title[:3] == title[:3]
+    assert corpus.send(text).title == title
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,40 @@ def test_a_document_that_is_published_in_a_loop_never_vanishes_and_never_doubles
     assert corpus.index.count(corpus.tenant, Selection(other.id)) == 1
 
 
+class Overtaken:
+    """An index after whose answers a new version is published, and the old one erased, before anybody looks."""
+
+    def __init__(self, corpus: Corpus, *, searches: int = 0, reads: int = 0) -> None:
+        self._corpus = corpus
+        self._left = {"search": searches, "retrieve": reads}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._corpus.index, name)
+
+    def _republish(self, after: str) -> None:
+        if self._left[after]:
+            self._left[after] -= 1
+            self._corpus.add(f"The secret otter, {after} {self._left[after]}.", "one")
+
+    def search(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> list[list[Candidate]]:
+        found = self._corpus.index.search(scope, arms, limit=limit)
+        self._republish("search")
+        return found
+
+    def retrieve(self, tenant: str, ids: Sequence[str], *, vectors: bool = False) -> list[StoredPoint]:
+        self._republish("retrieve")
+        return self._corpus.index.retrieve(tenant, ids, vectors=vectors)
+
+
+@pytest.mark.parametrize(("searches", "reads"), [(1, 0), (2, 0), (0, 1), (0, 2), (1, 1)])
+def test_a_switch_between_two_steps_of_a_search_is_searched_again(corpus: Corpus, searches: int, reads: int) -> None:
+    one = corpus.add("The secret otter.", "one")
+    overtaken = Overtaken(corpus, searches=searches, reads=reads)
+    [hit] = corpus.with_(index=overtaken).hits("secret otter")
+    assert hit.document_id == one.id
+    assert corpus.get(one.id).version == 1 + searches + reads
+
+
 class SwitchingBetweenPortions:
     """A catalogue in which a switch falls between two questions of one check."""
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ def test_a_key_file_that_holds_no_key_is_refused(tmp_path: Path, content: str | 
     assert content is None or content not in line
 
 
+@pytest.mark.parametrize("content", [None, "", "short"])
+def test_a_secret_that_is_none_is_refused(tmp_path: Path, content: str | None) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_text(content)
+    assert str(secret) in refusal(tmp_path / "data", RAGSTONE_SECRET_FILE=str(secret))
+
+
 # --- the place ---
 
 
@@ -131,28 +140,20 @@ def test_a_layout_version_that_is_no_number_is_refused(tmp_path: Path) -> None:
     assert "layout-version" in refusal(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that was started once and stopped."""
-    running = RunningServer(tmp_path_factory.mktemp("used"))
-    try:
-        running.start()
-        running.collection("kept")
-        running.searchable("kept", "This is here before and after.")
-        assert running.stop() == 0
-    finally:
-        running.end()
-    return running.data
-
-
-def copied(used: Path, tmp_path: Path) -> Path:
+def copied(server: RunningServer, tmp_path: Path) -> Path:
+    """A data folder with the catalogue of a running server."""
     target = tmp_path / "data"
-    shutil.copytree(used, target, ignore=shutil.ignore_patterns("run"))
+    target.mkdir()
+    with (
+        closing(sqlite3.connect(server.data / "catalogue.db")) as source,
+        closing(sqlite3.connect(target / "catalogue.db")) as copy,
+    ):
+        source.backup(copy)
     return target
 
 
-def test_data_of_a_newer_schema_is_refused(used: Path, tmp_path: Path) -> None:
-    data = copied(used, tmp_path)
+def test_data_of_a_newer_schema_is_refused(server: RunningServer, tmp_path: Path) -> None:
+    data = copied(server, tmp_path)
     database = sqlite3.connect(data / "catalogue.db")
     with database:
         database.execute("update alembic_version set version_num = 'from-the-future'")
@@ -162,8 +163,8 @@ def test_data_of_a_newer_schema_is_refused(used: Path, tmp_path: Path) -> None:
     assert "newer" in line
 
 
-def test_another_model_than_the_datas_is_refused_with_both_ways_out(used: Path, tmp_path: Path) -> None:
-    data = copied(used, tmp_path)
+def test_another_model_than_the_datas_is_refused_with_both_ways_out(server: RunningServer, tmp_path: Path) -> None:
+    data = copied(server, tmp_path)
     database = sqlite3.connect(data / "catalogue.db")
     with database:
         ((value,),) = database.execute("select value from facts where name = 'embedding.spec'").fetchall()

@@ -1,0 +1,170 @@
+"""The dispatcher publishes what is due, bounded and fair, and only while it holds the lease."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.dispatcher import Dispatcher
+from ingest.doorbell import Doorbell, DoorbellButton
+from ingest.leasing import NamedLease
+from ingest.memory_queue import MemoryQueue
+from retrieval.documents import DocumentState, Lane, Stage
+from retrieval.errors import CatalogueUnavailable
+from tests.corpus import Corpus
+
+
+@pytest.fixture
+def bell() -> Iterator[tuple[Doorbell, DoorbellButton]]:
+    with tempfile.TemporaryDirectory(prefix="bell") as folder:
+        path = Path(folder) / "bell"
+        doorbell, button = Doorbell(path), DoorbellButton(path)
+        yield doorbell, button
+        doorbell.close()
+        button.close()
+
+
+def dispatcher(
+    corpus: Corpus,
+    queue: MemoryQueue,
+    doorbell: Doorbell,
+    *,
+    holder: str = "me",
+    poll_s: float = 60,
+    catalogue: Any = None,
+) -> Dispatcher:
+    return Dispatcher(
+        catalogue=catalogue or corpus.catalogue,
+        queue=queue,
+        doorbell=doorbell,
+        lease=NamedLease(corpus.catalogue.leases, "dispatcher", holder=holder, seconds=60),
+        stages=tuple(Stage),
+        poll_s=poll_s,
+    )
+
+
+@contextmanager
+def running(one: Dispatcher) -> Iterator[threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=one.run, args=(stop,))
+    thread.start()
+    yield stop
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return holds()
+
+
+def test_what_is_due_is_published_up_to_the_window_and_never_twice(corpus: Corpus, bell: Any) -> None:
+    for n in range(7):
+        corpus.send(f"Otter {n}.", f"{n}")
+    queue = MemoryQueue(window=4)
+    one = dispatcher(corpus, queue, bell[0])
+    assert one.round()
+    assert queue.room(Stage.PARSE) == 0
+    assert not one.round()
+    deliveries = queue.take([Stage.PARSE], limit=9, timeout_s=0)
+    assert len(deliveries) == 4
+    for delivery in deliveries[:2]:
+        assert corpus.catalogue.tasks.claim(delivery.pointer.task_id, worker="w", lease_s=60)
+        queue.acknowledge(delivery)
+    assert one.round()
+    more = queue.take([Stage.PARSE], limit=9, timeout_s=0)
+    assert len(more) == 2
+    assert not {d.pointer.task_id for d in more} & {d.pointer.task_id for d in deliveries}
+
+
+def test_a_full_window_of_one_stage_does_not_hold_up_another(corpus: Corpus, bell: Any) -> None:
+    corpus.send("An otter.", "embed")
+    corpus.work(Stage.PARSE)
+    for n in range(3):
+        corpus.send(f"Otter {n}.", f"{n}")
+    queue = MemoryQueue(window=1)
+    dispatcher(corpus, queue, bell[0]).round()
+    assert [len(queue.take([stage], limit=9, timeout_s=0)) for stage in (Stage.PARSE, Stage.EMBED)] == [1, 1]
+
+
+def test_a_tenant_with_a_large_backlog_does_not_hold_up_another(corpus: Corpus, bell: Any) -> None:
+    for n in range(10):
+        corpus.send(f"Otter {n}.", f"{n}", lane=Lane.BULK)
+    small = corpus.with_(tenant=f"{corpus.tenant}-small")
+    small.send("A small otter.", lane=Lane.BULK)
+    queue = MemoryQueue(window=2)
+    dispatcher(corpus, queue, bell[0]).round()
+    tenants = {delivery.pointer.tenant for delivery in queue.take([Stage.PARSE], limit=9, timeout_s=0)}
+    assert tenants == {corpus.tenant, small.tenant}
+
+
+def test_deletions_of_collections_are_taken_on_the_way(corpus: Corpus, bell: Any) -> None:
+    document = corpus.add("An otter.", "a")
+    corpus.catalogue.collections.delete(corpus.tenant, "docs")
+    one = dispatcher(corpus, MemoryQueue(window=4), bell[0])
+    assert one.round()
+    assert corpus.get(document.id).state is DocumentState.DELETING
+    corpus.work()
+    one.round()
+    assert corpus.catalogue.collections.create(corpus.tenant, "docs")
+
+
+def test_a_ring_is_followed_by_a_look_at_once(corpus: Corpus, bell: Any) -> None:
+    queue = MemoryQueue(window=4)
+    with running(dispatcher(corpus, queue, bell[0], poll_s=30)) as stop:
+        time.sleep(0.1)
+        corpus.send("An otter.")
+        bell[1].ring()
+        assert until(lambda: queue.room(Stage.PARSE) == 3)
+        stop.set()
+        bell[1].ring()
+
+
+def test_a_lost_ring_costs_one_interval(corpus: Corpus, bell: Any) -> None:
+    queue = MemoryQueue(window=4)
+    with running(dispatcher(corpus, queue, bell[0], poll_s=0.02)):
+        corpus.send("An otter.")
+        assert until(lambda: queue.room(Stage.PARSE) == 3)
+
+
+def test_of_two_dispatchers_one_works_and_the_other_takes_over(corpus: Corpus, bell: Any) -> None:
+    first, second = MemoryQueue(window=4), MemoryQueue(window=4)
+    with running(dispatcher(corpus, second, bell[0], holder="second", poll_s=0.02)) as stop:
+        assert until(lambda: not corpus.catalogue.leases.hold("dispatcher", holder="first", seconds=60))
+        with running(dispatcher(corpus, first, bell[0], holder="first", poll_s=0.02)):
+            corpus.send("An otter.")
+            assert until(lambda: second.room(Stage.PARSE) == 3)
+            assert first.room(Stage.PARSE) == 4
+            stop.set()
+            assert until(lambda: first.room(Stage.PARSE) == 3)
+
+
+class Unreliable:
+    """A catalogue that is not there for its first questions."""
+
+    def __init__(self, corpus: Corpus, failures: int) -> None:
+        self._catalogue = corpus.catalogue
+        self.failures = failures
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "tasks" and self.failures:
+            self.failures -= 1
+            raise CatalogueUnavailable
+        return getattr(self._catalogue, name)
+
+
+def test_a_catalogue_that_is_away_for_a_while_stops_nothing(corpus: Corpus, bell: Any) -> None:
+    corpus.send("An otter.")
+    queue = MemoryQueue(window=4)
+    with running(dispatcher(corpus, queue, bell[0], poll_s=0.02, catalogue=Unreliable(corpus, 3))):
+        assert until(lambda: queue.room(Stage.PARSE) == 3)

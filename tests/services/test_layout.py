@@ -1,0 +1,69 @@
+"""The data folder: private, of one version, and of one installation at a time."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from retrieval.errors import Conflict
+from services.layout import LAYOUT_VERSION, DataLock, Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path / "deep" / "data")
+    made.prepare()
+    return made
+
+
+def test_a_new_folder_is_private_to_its_user(layout: Layout) -> None:
+    for folder in (layout.data, layout.run, layout.spool, layout.scratch):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_preparing_again_changes_nothing(layout: Layout) -> None:
+    (layout.spool / "file").write_text("x")
+    layout.prepare()
+    assert (layout.spool / "file").read_text() == "x"
+    assert (layout.data / "layout-version").read_text() == f"{LAYOUT_VERSION}\n"
+
+
+def test_a_folder_of_a_newer_version_is_refused_with_the_remedy(layout: Layout) -> None:
+    (layout.data / "layout-version").write_text(f"{LAYOUT_VERSION + 1}\n")
+    with pytest.raises(Conflict) as refused:
+        layout.prepare()
+    assert f"layout {LAYOUT_VERSION + 1}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert (layout.data / "layout-version").read_text() == f"{LAYOUT_VERSION + 1}\n"
+
+
+def test_everything_is_inside_the_folder(layout: Layout) -> None:
+    places = [layout.index, layout.blobs, layout.doorbell, layout.index_socket, layout.last_query, layout.sandbox_level]
+    assert all(place.is_relative_to(layout.data) for place in places)
+    assert layout.catalogue_url.startswith("sqlite:////")
+
+
+def test_a_secret_is_made_once_and_private(layout: Layout) -> None:
+    secret = layout.secret(None)
+    assert (len(secret), layout.secret(None)) == (64, secret)
+    assert stat.S_IMODE((layout.data / "secret").stat().st_mode) == 0o600
+
+
+def test_a_given_secret_is_used(layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("given\n")
+    assert layout.secret(tmp_path / "given") == b"given"
+    assert not (layout.data / "secret").exists()
+
+
+def test_a_folder_in_use_is_refused_after_the_wait_and_free_after_its_release(layout: Layout) -> None:
+    lock = DataLock(layout, wait_s=0)
+    started = time.monotonic()
+    with pytest.raises(Conflict, match="RAGSTONE_DATA"):
+        DataLock(layout, wait_s=0.2)
+    assert time.monotonic() - started >= 0.2
+    threading.Timer(0.1, lock.release).start()
+    DataLock(layout, wait_s=10).release()
