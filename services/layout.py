@@ -13,8 +13,6 @@ from retrieval.errors import Conflict
 
 # Raised when the folder's meaning changes so that an older program would misread it.
 LAYOUT_VERSION = 1
-# Below 128 bits a secret can be guessed by somebody who holds a cursor.
-_SECRET_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +98,8 @@ class Layout:
             secret = path.read_bytes().strip()
         except OSError as error:
             raise Conflict(f"RAGSTONE_SECRET_FILE {path} cannot be read: {error.strerror}.") from error
-        if len(secret) < _SECRET_BYTES:
-            raise Conflict(f"The secret in {path} is shorter than {_SECRET_BYTES} bytes: write a longer, random one.")
+        if not secret:
+            raise Conflict(f"The file {path} holds no secret: write a random one of at least 16 bytes into it.")
         return secret
 
 

@@ -8,56 +8,55 @@ without an answer (`benchmarks/abstention.py` has the questions and prints both 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from summarize.terms import names, offered_numbers, question_terms, term
+from summarize.expectation import heads, lacks_kind
+from summarize.terms import names, question_terms, term
 from summarize.units import Unit
 
 # At even odds both errors weigh the same: silence where there is an answer, an answer where there is none.
 ANSWERED = 0.5
-_FOR_A_NUMBER = re.compile(
-    r"\b(?:how (?:many|much|long|often|high|old|far|tall|soon|large|big|fast)|when|(?:what|which) (?:year|date|day|"
-    r"percentage|share|price|amount|temperature|number)|at what)\b",
-    re.IGNORECASE,
-)
+WEIGHTS = {
+    "nearness": 6.0,
+    "passage": 4.0,
+    "unit_share": 2.0,
+    "head_share": 1.0,
+    "names_apart": -1.2,
+    "names_missing": -1.3,
+    "kind_missing": -1.7,
+}
+INTERCEPT = -6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What speaks for an answer and against it.
+    """What speaks for an answer and against it. Shares are in [0, 1].
 
-    nearness        cosine of the question with the nearest unit, bare or in its context
-    passage         cosine of the question with the mean of the units of the passage that holds the best unit
-    unit_share      of the question's term weight, the share that the best unit and its context hold, in [0, 1]
-    any_share       the share that all passages together hold, in [0, 1]
-    name_missing    a name or number of the question stands in no passage
-    number_missing  the question asks for a number or a date and the best unit has none
+    nearness       cosine of the question with the best unit, bare or in its context
+    passage        cosine of the question with the mean of the units of the passage that holds the best unit
+    unit_share     of the question's term weight, the share that the best unit and its context hold
+    head_share     of the words that name what is asked for, the share that the passage and its context hold
+    names_apart    of the names and numbers of the question, the share that the best unit and its context lack
+    names_missing  the share that even its passage lacks
+    kind_missing   the question asks for a kind of thing, such as an amount of money, that the best unit holds none of
     """
 
     nearness: float
     passage: float
     unit_share: float
-    any_share: float
-    name_missing: bool
-    number_missing: bool
+    head_share: float
+    names_apart: float
+    names_missing: float
+    kind_missing: bool
 
 
 def answerability(found: Signals) -> float:
     """The probability, in [0, 1], that the passages answer the question."""
-    logit = (
-        6.9 * found.nearness
-        + 5.0 * found.passage
-        + 1.9 * found.unit_share
-        + 1.7 * found.any_share
-        - 1.3 * found.name_missing
-        - 1.9 * found.number_missing
-        - 7.2
-    )
+    logit = sum(weight * float(getattr(found, name)) for name, weight in WEIGHTS.items()) + INTERCEPT
     return 1.0 / (1.0 + math.exp(-logit))
 
 
@@ -71,17 +70,24 @@ def signals(
     weights: Mapping[str, float],
 ) -> Signals:
     """Reads the signals. `vectors` are those of the bare units, `nearness` the cosines, `asked` the question's."""
-    marker = units[best].passage.marker
-    mean = vectors[[at for at, unit in enumerate(units) if unit.passage.marker == marker]].mean(axis=0)
-    held = frozenset().union(*(unit.terms | unit.context for unit in units))
+    own = units[best].terms | units[best].context
+    beside = [at for at, unit in enumerate(units) if unit.passage.marker == units[best].passage.marker]
+    mean = vectors[beside].mean(axis=0)
+    around = frozenset().union(*(units[at].terms | units[at].context for at in beside))
     return Signals(
-        nearness=float(nearness.max()),
+        nearness=float(nearness[best]),
         passage=float(mean @ asked) / max(float(np.linalg.norm(mean)), 1e-9),
-        unit_share=share(units[best].terms | units[best].context, weights),
-        any_share=share(held, weights),
-        name_missing=not particulars(question) <= held,
-        number_missing=bool(_FOR_A_NUMBER.search(question)) and not offered_numbers(units[best].text),
+        unit_share=share(own, weights),
+        head_share=_held(heads(question), around, none=0.7),
+        names_apart=1.0 - _held(particulars(question), own, none=1.0),
+        names_missing=1.0 - _held(particulars(question), around, none=1.0),
+        kind_missing=lacks_kind(question, units[best].text),
     )
+
+
+def _held(wanted: Collection[str], terms_held: frozenset[str], *, none: float) -> float:
+    """The share of the wanted terms that are held; `none` where none is wanted."""
+    return sum(one in terms_held for one in wanted) / len(wanted) if wanted else none
 
 
 def question_weights(question: str, units: Sequence[Unit]) -> dict[str, float]:

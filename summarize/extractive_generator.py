@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retrieval.embedding import Embedder
 from summarize.evidence import ANSWERED, answerability, question_weights, share, signals
+from summarize.expectation import lacks_kind, parts
 from summarize.generation import GenerationRequest, GenerationUsage, Length
 from summarize.relevance import relevance
 from summarize.selection import choose
@@ -33,6 +34,9 @@ NEAR_BEST = 0.8
 WORD_WEIGHT = 0.3
 # "Larkfield Instruments" is as near as can be to a question about Larkfield Instruments, and says nothing.
 ECHO = -0.15
+LABEL = -0.05
+# Where an amount of money is asked for, a sentence with one goes before a nearer one without.
+OTHER_KIND = -0.12
 # A repeated thought costs a summary more than an answer, whose sentences all speak of the question.
 ANSWER_REDUNDANCY = 0.3
 SUMMARY_REDUNDANCY = 0.5
@@ -121,25 +125,39 @@ class ExtractiveGeneration:
 
 
 def _answer(embedder: Embedder, units: Sequence[Unit], question: str, length: Length) -> list[Unit]:
-    """The sentences that answer, grouped by passage, the passage of the best one first; none if nothing does."""
+    """The sentences that answer, part by part of the question; none if nothing does."""
+    asked = parts(question)
+    count = -(-ANSWER_SENTENCES[length] // len(asked))
+    chosen: dict[int, None] = {}
+    for part in asked:
+        chosen |= dict.fromkeys(_answer_part(embedder, units, part, count))
+    return [units[at] for at in chosen]
+
+
+def _answer_part(embedder: Embedder, units: Sequence[Unit], question: str, count: int) -> list[int]:
+    """The places of the sentences that answer one question, grouped by passage, that of the best one first."""
     asked = embedder.embed_query(question)
     bare, said = _vectors(embedder, units)
     nearness = np.maximum(bare @ asked, said @ asked)
     weights = question_weights(question, units)
     shares = np.array([share(unit.terms | unit.context, weights) for unit in units])
-    echoes = np.array([_is_echo(unit, weights) for unit in units])
-    values = nearness + WORD_WEIGHT * shares + ECHO * echoes
+    faults = [
+        ECHO * _is_echo(unit, weights)
+        + LABEL * (unit.kind is Kind.FRAGMENT)
+        + OTHER_KIND * lacks_kind(question, unit.text)
+        for unit in units
+    ]
+    values = nearness + WORD_WEIGHT * shares + np.array(faults)
     best = int(np.argmax(values))
     if answerability(signals(question, units, best, asked, bare, nearness, weights)) < ANSWERED:
         return []
     floor = NEAR_BEST * float(values[best])
-    chosen = choose(values, bare, count=ANSWER_SENTENCES[length], redundancy=ANSWER_REDUNDANCY, floor=floor)
+    chosen = choose(values, bare, count=count, redundancy=ANSWER_REDUNDANCY, floor=floor)
     strongest: dict[int, float] = {}
     for at in chosen:
         marker = units[at].passage.marker
         strongest[marker] = max(strongest.get(marker, -1.0), float(values[at]))
-    order = sorted(chosen, key=lambda at: (-strongest[units[at].passage.marker], units[at].passage.marker, at))
-    return [units[at] for at in order]
+    return sorted(chosen, key=lambda at: (-strongest[units[at].passage.marker], units[at].passage.marker, at))
 
 
 def central(embedder: Embedder, units: Sequence[Unit], question: str | None, *, count: int) -> list[Unit]:

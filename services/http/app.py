@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
 
 from services.http import (
+    api_docs,
     collections_api,
     dead_letters_api,
     documents_api,
@@ -56,9 +57,12 @@ def create_app(house: House, *, roles: tuple[str, ...], file_bytes: int, json_by
         summary="Self-hosted retrieval services for unstructured documents",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.house = house
     problems.install(app)
+    api_docs.install(app)
     for router in (*(router for role in roles for router in ROUTERS[role]), health_api.router):
         app.include_router(router)
     app.add_middleware(Envelope, file_bytes=file_bytes, json_bytes=json_bytes)

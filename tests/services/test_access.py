@@ -52,7 +52,7 @@ CALLS = (
 
 def test_without_the_key_every_call_is_a_401_before_its_body_is_looked_at(guarded: RunningServer) -> None:
     for authorization in (None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", KEY, "Bearer Ünïcode"):
-        headers = {} if authorization is None else {"authorization": authorization.encode("utf-8")}
+        headers = {} if authorization is None else {b"authorization": authorization.encode("utf-8")}
         for method, path in CALLS if authorization is None else CALLS[:1]:
             reply = guarded.http.request(method, guarded.url + path, headers=headers, content=b"{not json")
             assert_problem(reply, 401, "unauthorized")

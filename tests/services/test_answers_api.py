@@ -146,14 +146,15 @@ def test_a_streamed_summary_ends_with_the_whole(server: RunningServer, manual: d
 
 
 def test_a_summary_must_be_told_of_what(server: RunningServer, manual: dict[str, Any]) -> None:
-    for body in (
+    bodies: list[dict[str, Any]] = [
         {},
         {"query": "x"},
         {"documents": []},
         {"documents": [manual["id"]], "collection": "manuals"},
         {"collection": "manuals", "length": "epic"},
         {"collection": "manuals", "query": ""},
-    ):
+    ]
+    for body in bodies:
         assert_problem(server.http.post("/v1/summaries", json=body), 422, "invalid_request")
     for body in ({"documents": ["nobody"]}, {"collection": "nowhere"}):
         assert_problem(server.http.post("/v1/summaries", json=body), 404, "not_found")

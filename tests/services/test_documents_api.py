@@ -135,7 +135,8 @@ def test_a_batch_answers_each_item_in_order_and_one_bad_item_spoils_no_other(ser
 
 def test_only_the_envelope_of_a_batch_is_a_422(server: RunningServer, home: str) -> None:
     path = f"/v1/collections/{home}/documents:batch"
-    for body in ({}, {"documents": []}, {"documents": "x"}, {"documents": [{"text": "x"}], "extra": 1}, [1]):
+    bodies: list[Any] = [{}, {"documents": []}, {"documents": "x"}, {"documents": [{"text": "x"}], "extra": 1}, [1]]
+    for body in bodies:
         assert_problem(server.http.post(path, json=body), 422, "invalid_request")
     many = [{"text": f"item {i}"} for i in range(1_001)]
     assert_problem(server.http.post(path, json={"documents": many}), 422, "invalid_request")
