@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.errors import Conflict
 
+# 104 on macOS, 108 on Linux, a closing NUL included.
+_LONGEST_SOCKET_PATH = 103
 # Raised when the folder's meaning changes so that an older program would misread it.
 LAYOUT_VERSION = 1
 
@@ -47,11 +51,20 @@ class Layout:
 
     @property
     def doorbell(self) -> Path:
-        return self.run / "doorbell"
+        return self._sockets / "doorbell"
 
     @property
     def index_socket(self) -> Path:
-        return self.run / "index"
+        return self._sockets / "index"
+
+    @property
+    def _sockets(self) -> Path:
+        """Where sockets are: in `run`, unless its path is longer than the kernel takes for one."""
+        run = self.run.resolve()
+        if len(os.fsencode(run / "doorbell")) <= _LONGEST_SOCKET_PATH:
+            return run
+        short = hashlib.sha256(os.fsencode(run)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"ragstone-{os.getuid()}-{short}"
 
     @property
     def last_query(self) -> Path:
@@ -68,8 +81,10 @@ class Layout:
 
     def prepare(self) -> None:
         """Makes the folder, private to its user; refuses one of a newer version, with the remedy."""
-        for folder in (self.data, self.run, self.spool, self.scratch):
+        for folder in (self.data, self.run, self.spool, self.scratch, self._sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._sockets.stat().st_uid != os.getuid():
+            raise Conflict(f"{self._sockets} belongs to somebody else: set RAGSTONE_DATA to a shorter path.")
         version = self.data / "layout-version"
         written = version.read_text().strip() if version.exists() else str(LAYOUT_VERSION)
         if not written.isdecimal():

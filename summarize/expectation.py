@@ -26,10 +26,16 @@ _DATE = (
     r"thurs|fri|satur|sun)days?|spring|summer|autumn|winter|noon|midnight|morning|evening|daily|weekly|monthly|"
     r"today|tomorrow|yesterday|(?:1[5-9]|20)\d\d|\d{1,2}:\d\d|before|after|until|when|while|as soon as)\b"
 )
+_FOR_MONEY = (
+    r"\b(?:price|cost|costs|salary|wage|fee|rent|compensation|revenue|turnover|profit(?! margin)|dividend|deposit|"
+    r"budget|allowance|bonus|fine|loan|annual value)\b|"
+    r"\bhow much (?:money|is|are|was|were|did .* (?:pay|receive|earn))\b"
+)
 _FOR_A_NAME = re.compile(
     r"^(?:who|whose)\b|\bname of\b|\bwhich (?:bank|brand|company|person|city|country)\b", re.IGNORECASE
 )
-_NAMED = re.compile(r"[A-Z][\w’'&-]+")
+# Not "EUR" or "IP68": what is written in capitals alone names a unit or a kind more often than somebody.
+_NAMED = re.compile(r"\b[A-Z][\w’'&-]*[a-z][\w’'&-]*")
 # "…, and what has been changed since?": a second question under the first one's mark.
 _AND_ALSO = re.compile(r",?\s+and\s+(?=(?:what|how|who|when|where|why|which)\b)", re.IGNORECASE)
 _HEAD = re.compile(
@@ -58,8 +64,7 @@ _EXPECTED: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
         (r"\bhow (?:long|old)\b|\bfor how many (?:days|weeks|months|years|hours)|\bnotice period", _found_in(_SPAN)),
         (r"\bhow (?:far|high|deep|wide|tall|thick|broad)\b", _found_in(rf"{_DISTANCE}|\d")),
         (
-            r"\b(?:price|cost|costs|salary|wage|fee|rent|compensation|revenue|turnover|profit(?! margin)|dividend|deposit|budget|"
-            r"allowance|bonus|fine|loan|annual value)\b|\bhow much (?:money|is|are|was|were|did .* (?:pay|receive|earn))\b",
+            _FOR_MONEY,
             lambda text: _found_in(_MONEY)(text) or (is_row(text) and _holds_number(text)),
         ),
         (r"\bhow (?:many|much|often|fast|soon|late|large|big|hot|cold|loud)\b", _holds_number),
@@ -107,5 +112,7 @@ def _new_numbers(question: str, text: str) -> bool:
 
 
 def _new_names(question: str, text: str) -> bool:
+    """Whether the text names somebody or something else; the first word of a sentence is no sign of a name."""
     asked = set(words(question))
-    return any(set(words(name)).isdisjoint(asked) for name in _NAMED.findall(text))
+    inner = text if is_row(text) else text.partition(" ")[2]
+    return any(set(words(name)).isdisjoint(asked) for name in _NAMED.findall(inner))

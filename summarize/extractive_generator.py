@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.embedding import Embedder
-from summarize.evidence import ANSWERED, answerability, question_weights, share, signals
+from summarize.evidence import ANSWERED, answerability, names_apart, particulars, question_weights, share, signals
 from summarize.expectation import lacks_kind, parts
 from summarize.generation import GenerationRequest, GenerationUsage, Length
 from summarize.relevance import relevance
@@ -37,6 +37,8 @@ ECHO = -0.15
 LABEL = -0.05
 # Where an amount of money is asked for, a sentence with one goes before a nearer one without.
 OTHER_KIND = -0.12
+# And what is said of E07 goes before what is said of error codes.
+OTHER_NAME = -0.15
 # A repeated thought costs a summary more than an answer, whose sentences all speak of the question.
 ANSWER_REDUNDANCY = 0.3
 SUMMARY_REDUNDANCY = 0.5
@@ -141,10 +143,12 @@ def _answer_part(embedder: Embedder, units: Sequence[Unit], question: str, count
     nearness = np.maximum(bare @ asked, said @ asked)
     weights = question_weights(question, units)
     shares = np.array([share(unit.terms | unit.context, weights) for unit in units])
+    named = particulars(question)
     faults = [
         ECHO * _is_echo(unit, weights)
         + LABEL * (unit.kind is Kind.FRAGMENT)
         + OTHER_KIND * lacks_kind(question, unit.text)
+        + OTHER_NAME * names_apart(named, unit)
         for unit in units
     ]
     values = nearness + WORD_WEIGHT * shares + np.array(faults)

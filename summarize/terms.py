@@ -42,6 +42,7 @@ _MONTHS = {
     )
     for name in names.split()
 }  # fmt: skip
+_WEEKDAYS = word_set("monday tuesday wednesday thursday friday saturday sunday")
 _STOP_WORDS = word_set(
     "a about above after again against all also am an and any are aren't as at be because been before being below "
     "between both but by can cannot can't could did didn't do does doesn't doing don't down during each either else "
@@ -187,6 +188,11 @@ def _is_name(word: str, *, title_case: bool) -> bool:
 def month_number(word: str) -> str | None:
     """The number of the month this word names, in its canonical form."""
     return _MONTHS.get(word)
+
+
+def is_of_calendar(word: str) -> bool:
+    """Whether this case-folded word names a month or a day of the week."""
+    return word in _MONTHS or word.removesuffix("s") in _WEEKDAYS
 
 
 def is_negated(text: str) -> bool:

@@ -7,6 +7,7 @@ are acknowledged the end is known, whatever was killed in between, and without a
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 from tests.made_files import truncated_word
 
 COLLECTIONS = ("stable", "doomed-one", "doomed-two")
-_WORDS = (
-    "tide gauge harbour sensor lens ice ferry lantern anchor pressure battery firmware record mooring current "
-    "salinity drift calibration bench bracket cable buoy log winter storm level datum pilot quay survey chart"
-).split()  # noqa: SIM905
+_WORDS = tuple(
+    re.findall(
+        r"\w+",
+        "tide gauge harbour sensor lens ice ferry lantern anchor pressure battery firmware record mooring current "
+        "salinity drift calibration bench bracket cable buoy log winter storm level datum pilot quay survey chart",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

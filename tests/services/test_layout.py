@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import stat
 import threading
 import time
@@ -67,3 +69,13 @@ def test_a_folder_in_use_is_refused_after_the_wait_and_free_after_its_release(la
     assert time.monotonic() - started >= 0.2
     threading.Timer(0.1, lock.release).start()
     DataLock(layout, wait_s=10).release()
+
+
+def test_sockets_of_a_data_folder_with_a_long_path_are_where_the_kernel_takes_them(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / ("long" * 30) / "data")
+    layout.prepare()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(layout.index_socket))
+    assert layout.index_socket.parent.stat().st_mode & 0o777 == 0o700
+    assert Layout(tmp_path / "data").index_socket.parent == (tmp_path / "data" / "run").resolve()
+    shutil.rmtree(layout.index_socket.parent)
