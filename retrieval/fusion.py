@@ -1,7 +1,7 @@
 """Fusing arms: one ranking out of several, with the parts of each score.
 
-Convex combination of min-max normalised scores, half and half: on the three collections measured (cranfield, medline,
-cisi) it is as good as reciprocal rank fusion or better, and unlike ranks it keeps how much better a hit is.
+A convex combination of the arms' scores, each mapped to [0, 1] by its own range. Unlike ranks it keeps how much better
+a candidate is than the next; `docs/decisions/0004-convex-fusion.md` has what was measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,27 @@ from dataclasses import dataclass
 
 from retrieval.index import Candidate
 
-DENSE_WEIGHT = 0.5
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How an arm's scores count.
+
+    `floor` maps to 0; None is the lowest score returned. `ceiling` maps to 1, or the highest score where that is more;
+    None is the highest score: an arm that found nothing good must not call its best good.
+    """
+
+    weight: float
+    floor: float | None = None
+    ceiling: float | None = None
+
+
+# Passages that say what a question asks have a cosine of .7 and more with this kind of model. A best of .4 is noise;
+# stretched to 1 it would push down the one passage that holds the serial number asked for.
+DENSE = Scale(weight=0.6, ceiling=0.7)
+SPARSE = Scale(weight=0.4)
+# BM25 gives what holds none of the terms 0. An arm that returned all it has is counted from there: three passages with
+# the rare word of a query are all good, not one good and one bad.
+SPARSE_EXHAUSTED = Scale(weight=0.4, floor=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +43,27 @@ class Fused:
     parts: Mapping[str, float]
 
 
-def fuse(
-    arms: Mapping[str, Sequence[Candidate]], weights: Mapping[str, float], *, floors: Mapping[str, float]
-) -> list[Fused]:
-    """All candidates, best first; ties by point id, so that equal queries give equal replies.
-
-    `floors`: the score of everything that an arm did not return, where it returned all that it has. BM25 gives what
-    holds none of the terms 0: three candidates with the rare word of a query are all good, not one good and one bad.
-    """
+def fuse(arms: Mapping[str, Sequence[Candidate]], scales: Mapping[str, Scale]) -> list[Fused]:
+    """All candidates, best first; ties by point id, so that equal queries give equal replies."""
     found: dict[str, Candidate] = {}
     scores: dict[str, float] = {}
     parts: dict[str, dict[str, float]] = {}
-    total = sum(weights[name] for name in arms)
+    total = sum(scales[name].weight for name in arms)
     for name, candidates in arms.items():
-        for candidate, normalised in zip(candidates, _normalised(candidates, floors.get(name)), strict=True):
+        share = scales[name].weight / total
+        for candidate, normalised in zip(candidates, _normalised(candidates, scales[name]), strict=True):
             found.setdefault(candidate.point_id, candidate)
-            scores[candidate.point_id] = scores.get(candidate.point_id, 0.0) + weights[name] / total * normalised
+            scores[candidate.point_id] = scores.get(candidate.point_id, 0.0) + share * normalised
             parts.setdefault(candidate.point_id, {})[name] = candidate.score
     ordered = sorted(found, key=lambda key: (-scores[key], key))
     return [Fused(found[key], scores[key], parts[key]) for key in ordered]
 
 
-def _normalised(candidates: Sequence[Candidate], floor: float | None) -> list[float]:
-    """Scores mapped to [0, 1] by the arm's own range, or from its floor; equal ones all get 1."""
+def _normalised(candidates: Sequence[Candidate], scale: Scale) -> list[float]:
+    """Scores mapped to [0, 1]; where there is no range, all get 1."""
     if not candidates:
         return []
-    low = min(candidate.score for candidate in candidates) if floor is None else floor
-    span = max(candidate.score for candidate in candidates) - low
-    return [(candidate.score - low) / span if span > 0 else 1.0 for candidate in candidates]
+    scores = [candidate.score for candidate in candidates]
+    low = min(scores) if scale.floor is None else scale.floor
+    high = max(scores) if scale.ceiling is None else max(*scores, scale.ceiling)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]

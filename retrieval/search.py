@@ -18,7 +18,7 @@ from retrieval.chunks import Chunk, SparseVector
 from retrieval.documents import Collection, LiveState
 from retrieval.embedding import Embedder
 from retrieval.filters import Condition
-from retrieval.fusion import DENSE_WEIGHT, Fused, fuse
+from retrieval.fusion import DENSE, SPARSE, SPARSE_EXHAUSTED, Fused, fuse
 from retrieval.index import Arm, DenseArm, Index, SearchScope, SparseArm
 from retrieval.principal import Principal
 
@@ -162,11 +162,9 @@ class Searcher:
         """All candidates fused, and whether the index has no more than these."""
         found = self._index.search(scope, list(arms.values()), limit=limit)
         clock.lap("index_ms")
-        weights = {"dense": DENSE_WEIGHT, "sparse": 1 - DENSE_WEIGHT}
         by_arm = dict(zip(arms, found, strict=True))
-        # An arm of fewer than it may return has returned all that holds a term; the rest scores 0.
-        floors = {"sparse": 0.0} if len(by_arm.get("sparse", ())) < limit else {}
-        fused = fuse(by_arm, weights, floors=floors)
+        exhausted = len(by_arm.get("sparse", ())) < limit
+        fused = fuse(by_arm, {"dense": DENSE, "sparse": SPARSE_EXHAUSTED if exhausted else SPARSE})
         clock.lap("fuse_ms")
         return fused, all(len(candidates) < limit for candidates in found)
 

@@ -17,7 +17,7 @@ _ANY_NUMBER = (
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|half|once|twice|dozen|hundred|"
     r"every|each|daily|weekly|monthly|yearly)\b"
 )
-_SPAN = r"(?:seconds?|minutes?|hours?|days?|nights?|weeks?|months?|quarters?|years?|decades?|min|h|s|ms)\b"
+_SPAN = r"\b(?:second|minute|hour|day|night|week|month|quarter|year|decade)s?\b|\d\s*(?:min|h|s|ms)\b"
 _MONEY = r"[€$£¥]|\b(?:eur|usd|gbp|chf|euros?|cents?|dollars?|pounds?|crowns?|francs?|yen|free|pence|k|m)\b"
 _WEIGHT = r"\d[\s\-]*(?:kg|g|mg|t|lb|kilos?|kilograms?|grams?|tonnes?|tons?|pounds?)\b"
 _DISTANCE = r"\b(?:\d[\d.,]*[\s\-]*(?:m|km|cm|mm|µm|nm|(?:kilo|centi|milli)?(?:metres?|meters?)|feet|miles?|inch\w*))\b"
@@ -26,6 +26,7 @@ _DATE = (
     r"thurs|fri|satur|sun)days?|spring|summer|autumn|winter|noon|midnight|morning|evening|daily|weekly|monthly|"
     r"today|tomorrow|yesterday|(?:1[5-9]|20)\d\d|\d{1,2}:\d\d|before|after|until|when|while|as soon as)\b"
 )
+_SPELLED = re.compile(r"[\w’'&-]+")
 _FOR_MONEY = (
     r"\b(?:price|cost|costs|salary|wage|fee|rent|compensation|revenue|turnover|profit(?! margin)|dividend|deposit|"
     r"budget|allowance|bonus|fine|loan|annual value)\b|"
@@ -84,13 +85,13 @@ def lacks_kind(question: str, text: str) -> bool:
 
 
 def parts(question: str) -> list[str]:
-    """The questions asked in one breath, each with what names it needs from the first; mostly one.
+    """The questions asked in one breath, each with what it is about; mostly one.
 
-    A second part rarely repeats what it is about, so the names of the first part stand behind it.
+    A second part rarely repeats its subject, so the content words of the first part stand behind it.
     """
     first, *others = _AND_ALSO.split(question.strip())
-    about = " ".join(name for name in _NAMED.findall(first.partition(" ")[2]))
-    return [first, *(f"{other.rstrip('?').strip()} ({about})?" if about else other for other in others)]
+    about = " ".join(word for word in _SPELLED.findall(first.partition(" ")[2]) if not is_stop_word(word))
+    return [first, *(f"{other.rstrip('?').strip()} ({about})?" for other in others)]
 
 
 def heads(question: str) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from retrieval.fixed_embedder import FixedEmbedder
 from summarize.evidence import ANSWERED, Signals, answerability
@@ -12,7 +14,7 @@ from summarize.extractive_generator import ExtractiveGenerator
 from summarize.generation import GenerationRequest, Length, Passage
 from summarize.selection import choose
 from summarize.terms import collapsed
-from summarize.units import units_of
+from summarize.units import Kind, units_of
 from tests.summarize.passages import MINUTES, PASSAGES, TABLE, passage
 
 GENERATOR = ExtractiveGenerator(FixedEmbedder())
@@ -85,9 +87,78 @@ def test_items_below_the_floor_and_repetitions_are_not_chosen() -> None:
 
 
 def test_the_signals_pull_the_way_they_should() -> None:
-    strong = Signals(0.75, 0.55, 0.7, 0.9, name_missing=False, number_missing=False)
-    weak = Signals(0.3, 0.25, 0.1, 0.2, name_missing=False, number_missing=False)
-    middling = Signals(0.55, 0.4, 0.45, 0.6, name_missing=False, number_missing=False)
-    lacking = Signals(0.55, 0.4, 0.45, 0.6, name_missing=True, number_missing=True)
+    strong = Signals(0.75, 0.55, 0.7, 1.0, 0.0, 0.0, kind_missing=False)
+    weak = Signals(0.2, 0.15, 0.1, 0.0, 0.0, 0.0, kind_missing=False)
     assert answerability(weak) < ANSWERED < answerability(strong)
-    assert answerability(lacking) < ANSWERED < answerability(middling)
+    assert answerability(replace(strong, kind_missing=True)) < ANSWERED
+    assert answerability(replace(strong, names_apart=1.0, names_missing=1.0)) < ANSWERED
+
+
+def test_a_document_not_quoted_yet_only_decides_between_equals() -> None:
+    values = np.array([0.9, 0.8, 0.88, 0.1])
+    vectors = np.eye(4, dtype=np.float32)
+    chosen = choose(values, vectors, count=3, redundancy=0.0, groups=["a", "a", "b", "c"], unserved=0.05)
+    assert chosen == [0, 2, 1]
+
+
+def test_a_section_already_quoted_is_worth_less() -> None:
+    values = np.array([0.9, 0.88, 0.85])
+    vectors = np.eye(3, dtype=np.float32)
+    assert choose(values, vectors, count=2, redundancy=0.0, sections=["x", "x", "y"], crowding=0.06) == [0, 2]
+
+
+REPORT = (
+    "Report on the flood of the mill\n\nSummary\n\nThe mill was flooded because the sluice had been left open.\n\n"
+    "Time | Event\n06:10 | Water in the cellar of the mill\n07:30 | The sluice is closed\n\n"
+    "What was changed\n\n1. Sluice of the mill\n\nA second guard now closes the sluice of the mill every evening. "
+    "It was agreed by all."
+)
+
+
+def test_headings_rows_and_stubs_are_no_part_of_a_summary_of_prose() -> None:
+    report = passage(1, REPORT, title="Report on the flood of the mill", heading=("Report on the flood of the mill",))
+    text = extract("summary", None, (report,), Length.LONG)
+    assert "flooded because" in text
+    assert "second guard" in text
+    assert "|" not in text
+    assert "Summary" not in text
+    assert "1. Sluice" not in text
+    assert "Report on" not in text
+
+
+def test_a_sentence_that_points_back_is_chosen_after_one_that_stands_alone() -> None:
+    two = passage(1, "It was painted green in the spring by the crew. The harbour gate was painted green by the crew.")
+    kinds = [unit.kind for unit in units_of([two])]
+    assert kinds == [Kind.DEPENDENT, Kind.SENTENCE]
+
+
+def test_with_a_question_only_what_is_about_it_is_quoted() -> None:
+    about = passage(1, "The battery packs of lot QX-77 swell when they are charged.", title="Recall of lot QX-77")
+    other = passage(2, "The harbour party of the town begins at noon with a brass band.", title="Party")
+    other_lot = passage(3, "The battery packs of lot QX-78 were delivered on Monday.", title="Delivery")
+    text = extract("summary", "What do we know about the battery packs of lot QX-77?", (about, other, other_lot))
+    assert text == "The battery packs of lot QX-77 swell when they are charged. [1]"
+
+
+def test_a_row_that_holds_the_name_asked_for_is_quoted() -> None:
+    table = passage(1, "Lot | Packs | State\nQX-77 | 312 | swollen battery packs\nQX-78 | 40 | good battery packs")
+    text = extract("summary", "What is the state of the battery packs of lot QX-77?", (table,))
+    assert "QX-77 | 312" in text
+
+
+def test_a_question_about_nothing_in_the_documents_gives_an_empty_summary() -> None:
+    assert extract("summary", "Which orchestra plays Mahler in Vienna?", PASSAGES) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("1. Fit the copper cap on every sensor of the harbour.", "Fit the copper cap on every sensor of the harbour."),
+        ("Working time Full-time employees work 38 hours a week.", "Full-time employees work 38 hours a week."),
+        ("Working time is 38 hours a week for employees.", "Working time is 38 hours a week for employees."),
+    ],
+)
+def test_bullets_and_glued_headings_are_not_quoted(text: str, quoted: str) -> None:
+    units = units_of([passage(1, text, heading=("Working time",))])
+    assert [unit.text for unit in units] == [quoted]
+    assert quoted in text

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from retrieval.fixed_embedder import WordTokenizer
-from summarize.packing import pack, pack_documents
+from summarize.packing import pack, pack_documents, pack_relevant
 from tests.summarize.passages import material
 
 COUNT = WordTokenizer()
@@ -67,3 +69,22 @@ def test_everything_is_taken_when_it_fits() -> None:
     packed = pack_documents(chunks, COUNT, budget=10_000)
     assert (len(packed.passages), packed.chunks, packed.documents) == (21, 21, 3)
     assert [p.marker for p in packed.passages] == list(range(1, 22))
+
+
+def test_with_a_question_the_budget_goes_to_what_is_relevant() -> None:
+    long = [material(n, words(100 * n, 20), document="long") for n in range(1, 51)]
+    about = [material(99, f"sluice gate {words(9000, 18)}", document="about")]
+    quiet = [replace(one, score=0.0) for one in long]
+    packed = pack_relevant({"long": quiet, "about": [replace(about[0], score=0.0)]}, "sluice gate", COUNT, budget=20)
+    assert [p.document_id for p in packed.passages] == ["about"]
+    found = [replace(one, score=5.0 if place == 30 else 0.0) for place, one in enumerate(long)]
+    packed = pack_relevant({"long": found}, "sluice gate", COUNT, budget=20)
+    assert [p.chunk_id for p in packed.passages] == ["chunk-31"]
+    assert packed.chunks == packed.documents == 1
+
+
+def test_relevant_passages_come_grouped_and_in_document_order() -> None:
+    chunks = [replace(material(n, words(100 * n, 20), document="d"), score=float(n)) for n in range(8)]
+    packed = pack_relevant({"d": chunks}, "anything", COUNT, budget=60)
+    assert [p.chunk_id for p in packed.passages] == ["chunk-5", "chunk-6", "chunk-7"]
+    assert pack_relevant({}, "anything", COUNT, budget=60).passages == ()
