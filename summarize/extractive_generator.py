@@ -206,6 +206,10 @@ def _on_question(embedder: Embedder, units: Sequence[Unit], question: str, count
     if not about.any():
         return []
     values[about] += KERNEL * _centrality(bare[about])
+    documents = np.array([unit.passage.document_id for unit in units])
+    for document in np.unique(documents[about]):
+        own = about & (documents == document)
+        values[own] += OPENING / (1.0 + np.arange(own.sum()))
     values += np.array([ASKED_SHAPE * SHAPE[unit.kind] + FOUND * unit.passage.relevance for unit in units])
     chosen = choose(
         values,

@@ -43,7 +43,7 @@ def relevance(
     if about.any():
         near = nearness + WORD_WEIGHT * words
         about &= near >= NEAR_BEST * near[about].max()
-    return np.where(about, 0.6 * bare + 0.4 * said + WORD_WEIGHT * own, -np.inf)
+    return np.where(about, 0.5 * bare + 0.5 * said + 0.5 * WORD_WEIGHT * own, -np.inf)
 
 
 def _particular(question: str, units: Sequence[Unit]) -> NDArray[np.bool_]:

@@ -130,11 +130,7 @@ def _found(text: str, above: Sequence[str]) -> Iterator[_Found]:
             yield _Found(own, (*heading, header) if header else heading, Kind.ROW)
             continue
         header = None
-        if (
-            _plain(own) in known
-            or _plain(own) in _SUMMING_UP
-            or (place + 1 < len(spans) and _is_heading(own, text[end:following]))
-        ):
+        if _plain(own) in known | _SUMMING_UP or _is_heading(own, text[end:following], last=place + 1 == len(spans)):
             heading = (own,)
             continue
         bullet = _BULLET.match(own)
@@ -145,7 +141,7 @@ def _found(text: str, above: Sequence[str]) -> Iterator[_Found]:
 def _kind(text: str, *, listed: bool) -> Kind:
     """What the shape of the text promises; no grammar is known here, so these are signs and not proofs."""
     words = _WORD.findall(text)
-    if not _END.search(text) or len(set(terms(text))) < SHORTEST or not _has_running_words(words):
+    if not _END.search(text) or len(set(terms(text))) < SHORTEST - listed or not _has_running_words(words):
         return Kind.FRAGMENT
     if listed:
         return Kind.ITEM
@@ -177,9 +173,11 @@ def _is_torn(text: str) -> bool:
     return text.count('"') % 2 == 1 or text.count("“") != text.count("”") or text.count("(") != text.count(")")
 
 
-def _is_heading(text: str, gap: str) -> bool:
+def _is_heading(text: str, gap: str, *, last: bool) -> bool:
     if text.startswith("#"):
         return True
+    if last:
+        return False
     alone = "\n" in gap and len(text.split()) <= HEADING_WORDS and text[-1].isalnum() and not _BULLET.match(text)
     return alone and (
         not any(c.isdigit() for c in text) or ("\n\n" in gap and text[0].isdigit() and text[-1].isalpha())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ class Mode(StrEnum):
     NULL_CHOICES = "null_choices"
     NEVER_ENDING = "never_ending"
     OBEDIENT = "obedient"
+    QUOTING = "quoting"
 
 
 @dataclass
@@ -177,6 +179,13 @@ def _obedient(handler: _Handler) -> None:
     handler.whole(orders[-1] if orders else handler.script.text)
 
 
+def _quoting(handler: _Handler) -> None:
+    """Says the first sentence of the first three passages, each with its number."""
+    prompt = handler.script.requests[-1]["messages"][-1]["content"]
+    passages = re.findall(r'<passage-\w+ number="(\d+)">\n.*\n([^.]*\.)', prompt)
+    handler.whole(" ".join(f"{sentence} [{number}]" for number, sentence in passages[:3]))
+
+
 _BEHAVIOURS: dict[Mode, Callable[[_Handler], None]] = {
     Mode.OK: _ok,
     Mode.NO_ANSWER: _no_answer,
@@ -190,6 +199,7 @@ _BEHAVIOURS: dict[Mode, Callable[[_Handler], None]] = {
     Mode.NULL_CHOICES: _null_choices,
     Mode.NEVER_ENDING: _never_ending,
     Mode.OBEDIENT: _obedient,
+    Mode.QUOTING: _quoting,
 }
 
 

@@ -162,3 +162,15 @@ def test_bullets_and_glued_headings_are_not_quoted(text: str, quoted: str) -> No
     units = units_of([passage(1, text, heading=("Working time",))])
     assert [unit.text for unit in units] == [quoted]
     assert quoted in text
+
+
+def test_a_heading_at_the_end_of_a_passage_is_no_unit_either() -> None:
+    text = "The harbour was closed because of the ice of that night.\n\n## Which harbours"
+    assert [unit.text for unit in units_of([passage(1, text)])] == [
+        "The harbour was closed because of the ice of that night."
+    ]
+
+
+def test_a_label_is_a_fragment_and_an_instruction_of_a_list_is_not() -> None:
+    text = "Selma Voss, quality manager\n\nHarbour office of Vell, open\n\n1. Do not fit any more packs of this lot."
+    assert [unit.kind for unit in units_of([passage(1, text)])] == [Kind.FRAGMENT, Kind.FRAGMENT, Kind.ITEM]
