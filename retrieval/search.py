@@ -174,7 +174,7 @@ class Searcher:
         seen: set[str] = set()
         states: dict[str, LiveState | None] = {}
         moved = False
-        for portion in _portions(fused, size=2 * query.top_k):
+        for portion in _portions(fused, size=query.top_k):
             # Each document is asked for once: a switch between two portions must not let both its attempts pass.
             unknown = list({one.candidate.document_id for one in portion} - states.keys())
             states |= dict.fromkeys(unknown) | self._catalogue.documents.live_states(unknown)

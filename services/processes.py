@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -55,6 +56,9 @@ def run_api(settings: Settings, lifeline: Lifeline, *, roles: tuple[str, ...], l
         lifespan="on",
         ws="none",
     )
+    # What is here by now stays: looking through it for garbage would hold up searches.
+    gc.collect()
+    gc.freeze()
     server = _Server(config, lifeline)
     server.run(sockets=[listener])
     shared.index.close()

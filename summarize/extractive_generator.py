@@ -37,7 +37,7 @@ ECHO = -0.15
 LABEL = -0.05
 # Where an amount of money is asked for, a sentence with one goes before a nearer one without.
 OTHER_KIND = -0.12
-# And what is said of E07 goes before what is said of error codes.
+# And what is said of E24 goes before what is said of error codes.
 OTHER_NAME = -0.15
 # A repeated thought costs a summary more than an answer, whose sentences all speak of the question.
 ANSWER_REDUNDANCY = 0.3

@@ -19,10 +19,13 @@ from retrieval.sql_catalogue.database import Database
 from retrieval.sql_catalogue.rows import as_collection
 from retrieval.sql_catalogue.tables import collections, documents
 
+_TENANTS_KNOWN = 1_000
+
 
 class SqlCollections:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: dict[str, tuple[int, Sequence[Collection]]] = {}
 
     def create(
         self,
@@ -68,16 +71,29 @@ class SqlCollections:
         return as_collection(row)
 
     def readable(self, principal: Principal, names: Sequence[str] | None = None) -> list[Collection]:
-        query = select(collections).where(collections.c.tenant == principal.tenant, collections.c.deleting.is_(False))
-        if principal.collections is not None:
-            query = query.where(collections.c.id.in_(principal.collections))
-        if names is not None:
-            query = query.where(collections.c.name.in_(names))
-        with self._database.read() as connection:
-            found = [as_collection(row) for row in connection.execute(query.order_by(collections.c.name))]
+        found = [
+            collection
+            for collection in self._present(principal.tenant)
+            if (principal.collections is None or collection.id in principal.collections)
+            and (names is None or collection.name in names)
+        ]
         missing = set(names or ()) - {collection.name for collection in found}
         if missing:
             raise NotFound(f"There is no collection {min(missing)}.")
+        return found
+
+    def _present(self, tenant: str) -> Sequence[Collection]:
+        """The tenant's collections by name, as of now: read again only when somebody may have committed since."""
+        changes = self._database.changes()
+        known = self._known.get(tenant)
+        if known is not None and known[0] == changes:
+            return known[1]
+        query = select(collections).where(collections.c.tenant == tenant, collections.c.deleting.is_(False))
+        with self._database.read() as connection:
+            found = [as_collection(row) for row in connection.execute(query.order_by(collections.c.name))]
+        if len(self._known) >= _TENANTS_KNOWN:
+            self._known.clear()
+        self._known[tenant] = (changes, found)
         return found
 
     def page(self, principal: Principal, *, after: str | None, limit: int) -> Page[Collection]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, or_, select, true
 
 from retrieval.catalogue import Page
 from retrieval.documents import (
@@ -28,6 +28,27 @@ from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import attempts, collections, documents, versions
 
 _GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
+
+
+# Built once: it is behind every search, and building costs more than asking.
+_LIVE_STATES = (
+    select(
+        documents.c.id,
+        documents.c.tenant,
+        documents.c.collection_id,
+        documents.c.readers,
+        documents.c.live_version,
+        documents.c.live_attempt,
+        documents.c.state,
+        documents.c.external_id,
+        documents.c.title,
+        documents.c.metadata,
+        collections.c.name,
+        collections.c.deleting,
+    )
+    .select_from(documents.outerjoin(collections, documents.c.collection_id == collections.c.id))
+    .where(documents.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 class SqlDocuments:
@@ -132,22 +153,8 @@ class SqlDocuments:
             return self._by_ids(connection, [document_id])[document_id]
 
     def live_states(self, document_ids: Sequence[str]) -> dict[str, LiveState]:
-        query = select(
-            documents.c.id,
-            documents.c.tenant,
-            documents.c.collection_id,
-            documents.c.readers,
-            documents.c.live_version,
-            documents.c.live_attempt,
-            documents.c.state,
-            documents.c.external_id,
-            documents.c.title,
-            documents.c.metadata,
-            collections.c.name,
-            collections.c.deleting,
-        ).select_from(documents.outerjoin(collections, documents.c.collection_id == collections.c.id))
         with self._database.read() as connection:
-            rows = connection.execute(query.where(documents.c.id.in_(document_ids))).all()
+            rows = connection.execute(_LIVE_STATES, {"ids": list(document_ids)}).all()
         return {row.id: _live_state(row) for row in rows}
 
     def _may_see(self, principal: Principal) -> ColumnElement[bool]:

@@ -172,5 +172,5 @@ def test_a_heading_at_the_end_of_a_passage_is_no_unit_either() -> None:
 
 
 def test_a_label_is_a_fragment_and_an_instruction_of_a_list_is_not() -> None:
-    text = "Selma Voss, quality manager\n\nHarbour office of Vell, open\n\n1. Do not fit any more packs of this lot."
-    assert [unit.kind for unit in units_of([passage(1, text)])] == [Kind.FRAGMENT, Kind.FRAGMENT, Kind.ITEM]
+    text = "Selma Voss, quality manager, telephone 230\n\n1. Do not fit any more packs of this lot."
+    assert [unit.kind for unit in units_of([passage(1, text)])] == [Kind.FRAGMENT, Kind.ITEM]
