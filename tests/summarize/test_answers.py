@@ -10,10 +10,10 @@ import pytest
 from retrieval.errors import GeneratorUnavailable
 from retrieval.fixed_embedder import FixedEmbedder, WordTokenizer
 from summarize.answers import ABSTENTION, Answer, AnswerDone, Answerer, AnswerEvent
-from summarize.citations import Reason
 from summarize.extractive_generator import ExtractiveGenerator
 from summarize.generation import Length
 from summarize.langchain_generator import LangChainGenerator
+from summarize.proof import Reason
 from summarize.transcript import Cited, Delta
 from tests.summarize.passages import MANUAL, MINUTES, PRICES, TABLE, material
 from tests.summarize.scripted_openai import Mode, ScriptedOpenAI, scripted_openai

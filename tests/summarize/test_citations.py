@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from summarize.citations import Citation, CitationResolver, Dropped, Reason, ResolverEvent, Verified
+from summarize.citations import Citation, CitationResolver, Dropped, ResolverEvent, Verified
+from summarize.proof import Reason
 from tests.summarize.passages import PASSAGES, passage
 
 
