@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from tests.faults.campaign import Campaign, reference_run
+from tests.faults.conftest import SEED
 from tests.running import ROOT, RunningServer, eventually
 
 DOCUMENTS = 200
@@ -26,8 +26,7 @@ def _ended(campaign: Campaign) -> None:
 
 def test_group_kills_lose_and_double_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     kills: int = request.config.getoption("--kills", default=20)
-    given = request.config.getoption("--seed", default=None)
-    seed = random.SystemRandom().randint(1, 10**6) if given is None else given
+    seed: int = request.config.getoption("--seed", default=SEED)
     print(f"\nseed {seed}, {kills} kills")
     order, reference = reference_run(tmp_path / "reference", seed, max(DOCUMENTS, kills * 2))
     kinds = {operation.kind for operation in order}
