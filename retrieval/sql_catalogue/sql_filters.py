@@ -41,9 +41,9 @@ class SqlConditions:
             case None:
                 return true()
             case AllOf(conditions):
-                return and_(*(self.translate(part) for part in conditions))
+                return and_(true(), *(self.translate(part) for part in conditions))
             case AnyOf(conditions):
-                return or_(*(self.translate(part) for part in conditions))
+                return or_(false(), *(self.translate(part) for part in conditions))
             case Not(inner):
                 return not_(self.translate(inner))
             case Exists(key):
