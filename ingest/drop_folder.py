@@ -7,6 +7,7 @@ nothing, and more than a set share of a collection gone at once is held until so
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -320,12 +321,15 @@ def _is_left_alone(name: str) -> bool:
 
 
 def _read_small(path: Path) -> bytes | None:
+    """The sidecar's bytes; None only where there is none. One that is there and cannot be read (a link, a device, no
+    permission) gives bytes that are no JSON and so refuses its file: it may say who must not read it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return None
+    except OSError as error:
+        absent = error.errno in {errno.ENOENT, errno.ENAMETOOLONG}  # a name so long can have no sidecar beside it
+        return None if absent else b""
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(SIDECAR_LIMIT + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return file.read(SIDECAR_LIMIT + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 def _remembered(file: _Seen, *, collection: str, sha256: str, document_id: str, refused: str | None) -> DropFile:

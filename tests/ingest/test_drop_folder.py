@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ingest.drop_folder import DropFolder, WatchTimes
+from ingest.drop_folder import DropFolder, WatchTimes, _read_small
 from ingest.intake import IntakeLimits
 from ingest.leasing import NamedLease
 from retrieval.documents import Document, DocumentState, Stage
@@ -556,3 +556,13 @@ def test_a_document_of_the_folder_is_deleted_by_its_file_also_when_it_is_gone_al
     with pytest.raises(NotFound):
         drop.corpus.catalogue.documents.get(drop.corpus.admin, "nowhere")
     assert drop.corpus.catalogue.drop_files.all().keys() == {"docs/b.txt", "docs/c.txt"}
+
+
+def test_a_sidecar_that_is_there_and_cannot_be_read_refuses_its_file(tmp_path: Path) -> None:
+    assert _read_small(tmp_path / "none.metadata.json") is None
+    assert _read_small(tmp_path / f"{'n' * 250}.metadata.json") is None
+    (tmp_path / "readers.json").write_text('{"readers": ["group:secret"]}')
+    (tmp_path / "link.metadata.json").symlink_to(tmp_path / "readers.json")
+    os.mkfifo(tmp_path / "pipe.metadata.json")
+    for name in ("link", "pipe"):
+        assert _read_small(tmp_path / f"{name}.metadata.json") == b""
