@@ -4,7 +4,7 @@ module is imported: every reader is loaded once, at the top.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,12 @@ from ingest.email_parser import parse_mail
 from ingest.epub_parser import parse_epub
 from ingest.language_detection import language_of
 from ingest.outline_parser import parse_org, parse_rst
+from ingest.page_assembly import assemble
+from ingest.page_codec import decode_page, decode_title, encode_page, encode_title
+from ingest.page_text import PageText
+from ingest.parser_entry import PageReader
 from ingest.parsing import ParsedDocument
-from ingest.pdfium_parser import parse_pdf
+from ingest.pdfium_parser import PdfPages, parse_pdf
 from ingest.table_parser import parse_delimited, parse_workbook
 from ingest.text_parser import parse_structured, parse_text
 from ingest.unstructured_parser import parse_docx, parse_html, parse_markdown, parse_pptx
@@ -54,7 +58,42 @@ def parse_file(path: Path, media_type: str, name: str) -> ParsedDocument:
 
     Raises `Unparseable` with its code, or `UnsupportedType` for a type that no reader takes.
     """
-    document = _read(path, media_type)
+    return _finished(_read(path, media_type), name)
+
+
+def open_pages(path: Path, media_type: str) -> PageReader | None:
+    """The document open for reading in page ranges, see `ParserEntry`."""
+    return _EncodedPdf(path) if media_type == types.PDF else None
+
+
+def assemble_pages(about: bytes, pages: Iterable[bytes | str], name: str) -> ParsedDocument:
+    """What `parse_file` would have made of the file that `open_pages` read."""
+    texts = [
+        PageText(number, 0.0, 0.0, failure=page) if isinstance(page, str) else decode_page(page, number)
+        for number, page in enumerate(pages, start=1)
+    ]
+    return _finished(assemble(texts, title=decode_title(about)), name)
+
+
+class _EncodedPdf:
+    def __init__(self, path: Path) -> None:
+        self._pdf = PdfPages(path)
+
+    @property
+    def pages(self) -> int:
+        return self._pdf.count
+
+    def about(self) -> bytes:
+        return encode_title(self._pdf.title)
+
+    def page(self, number: int) -> bytes:
+        return encode_page(self._pdf.page(number))
+
+    def close(self) -> None:
+        self._pdf.close()
+
+
+def _finished(document: ParsedDocument, name: str) -> ParsedDocument:
     if not document.elements:
         raise Unparseable("no_text", f"{name} holds no text.")
     title = title_of(document.title, document.elements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from ingest import chunk_file
 from ingest.blobs import Blobs
 from ingest.chunk_file import ChunkFile
 from ingest.folder_blobs import full_means_storage_full
-from ingest.parsing import Defect, ParsedDocument, Parser
+from ingest.parsing import Defect, NotJudged, ParsedDocument, Parser
 from retrieval.catalogue import Catalogue
 from retrieval.chunks import Chunk
-from retrieval.errors import Unparseable
+from retrieval.errors import Unavailable, Unparseable
 from retrieval.tasks import Claim, ParseOutcome
+
+_NAMED = 20  # places with one reason that a sentence names before it only counts them
 
 Chunker = Callable[[ParsedDocument, str, str], Sequence[Chunk]]
 """(parsed document, document id, title) → chunks in order."""
@@ -32,8 +35,14 @@ class ParseStage:
     def run(self, claim: Claim) -> None:
         content, document = claim.content, claim.document
         assert content is not None  # the version is the newest, so its row is there
-        with self._source(claim) as path:
-            parsed = self._parser.parse(path, media_type=content.media_type, name=content.name)
+        try:
+            with self._source(claim) as path:
+                parsed = self._parser.parse(
+                    path, media_type=content.media_type, name=content.name, wanted=lambda: self._is_newest(claim)
+                )
+        except NotJudged:
+            self._catalogue.tasks.released(claim)
+            return
         title = document.title if document.title_given or not parsed.title else parsed.title
         chunks = self._chunker(parsed, document.id, title)
         if not chunks:
@@ -42,6 +51,14 @@ class ParseStage:
         self._catalogue.blobs.touch(document.tenant, digest)
         self._blobs.put_bytes(document.tenant, digest, data)
         self._catalogue.tasks.parsed(claim, _outcome(parsed, chunks, digest))
+
+    def _is_newest(self, claim: Claim) -> bool:
+        """Whether its version is still the one to parse; a catalogue that does not answer takes nothing back."""
+        try:
+            states = self._catalogue.documents.states([claim.document.id])
+        except Unavailable:
+            return True
+        return claim.document.id in states and states[claim.document.id][0] == claim.version
 
     @contextmanager
     def _source(self, claim: Claim) -> Iterator[Path]:
@@ -77,6 +94,14 @@ def _reason(defects: Sequence[Defect]) -> str | None:
     """One sentence that names what is missing."""
     if not defects:
         return None
-    named = "; ".join(f"{defect.where}: {defect.why}" for defect in defects[:5])
-    more = f"; and {len(defects) - 5} more" if len(defects) > 5 else ""
+    where: defaultdict[str, list[str]] = defaultdict(list)
+    for defect in defects:
+        where[defect.why.rstrip(".")].append(defect.where)
+    named = "; ".join(f"{_listed(places)}: {why}" for why, places in list(where.items())[:5])
+    more = f"; and for {len(where) - 5} more reasons" if len(where) > 5 else ""
     return f"Not everything could be read: {named}{more}."
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return ", ".join(places[:_NAMED]) + more

@@ -6,12 +6,12 @@ how much memory the answer may cost is bounded before it is built.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import msgpack
 
+from ingest.codec_values import Malformed, a_count, a_list, a_number, a_positive, a_text, optional
 from ingest.parsing import Defect, Element, ElementKind, Line, ParsedDocument
 from retrieval.chunks import Box
 
@@ -19,12 +19,7 @@ from retrieval.chunks import Box
 # lines; and a message of nothing but one-byte items cannot grow into more than about 0.5 GiB of Python objects.
 MAX_ITEMS = 2**23
 
-T = TypeVar("T")
 DefectCode = Literal["pages_failed", "parts_failed", "truncated"]
-
-
-class Malformed(ValueError):
-    """These bytes are not an encoded ParsedDocument."""
 
 
 class TooManyItems(ValueError):
@@ -94,77 +89,43 @@ def _budget(items: int) -> Callable[[list[Any]], list[Any]]:
 
 
 def _document(row: object) -> ParsedDocument:
-    title, language, pages, defects, elements = _list(row, 5)
+    title, language, pages, defects, elements = a_list(row, 5)
     return ParsedDocument(
-        elements=tuple(_element(value) for value in _list(elements)),
-        title=_optional(_text, title),
-        language=_optional(_text, language),
-        pages=_optional(_count, pages),
-        defects=tuple(_defect(value) for value in _list(defects)),
+        elements=tuple(_element(value) for value in a_list(elements)),
+        title=optional(a_text, title),
+        language=optional(a_text, language),
+        pages=optional(a_count, pages),
+        defects=tuple(_defect(value) for value in a_list(defects)),
     )
 
 
 def _element(row: object) -> Element:
-    kind, text, heading_path, level, lines, slide, sheet, row_numbers, part = _list(row, 9)
-    text = _text(text)
+    kind, text, heading_path, level, lines, slide, sheet, row_numbers, part = a_list(row, 9)
+    text = a_text(text)
     return Element(
-        kind=ElementKind(_text(kind)),
+        kind=ElementKind(a_text(kind)),
         text=text,
-        heading_path=_optional(lambda value: tuple(_text(item) for item in _list(value)), heading_path),
-        level=_optional(_positive, level),
-        lines=tuple(_line(value, len(text)) for value in _list(lines)),
-        slide=_optional(_positive, slide),
-        sheet=_optional(_text, sheet),
-        row_numbers=_optional(lambda value: tuple(_positive(item) for item in _list(value)), row_numbers),
-        part=_optional(_text, part),
+        heading_path=optional(lambda value: tuple(a_text(item) for item in a_list(value)), heading_path),
+        level=optional(a_positive, level),
+        lines=tuple(_line(value, len(text)) for value in a_list(lines)),
+        slide=optional(a_positive, slide),
+        sheet=optional(a_text, sheet),
+        row_numbers=optional(lambda value: tuple(a_positive(item) for item in a_list(value)), row_numbers),
+        part=optional(a_text, part),
     )
 
 
 def _line(row: object, length: int) -> Line:
-    start, end, page, *corners = _list(row, 7)
-    start, end = _count(start), _count(end)
+    start, end, page, *corners = a_list(row, 7)
+    start, end = a_count(start), a_count(end)
     if not start <= end <= length:
         raise Malformed("a line outside its text")
-    x0, y0, x1, y1 = (_number(corner) for corner in corners)
-    return Line(start, end, Box(_positive(page), x0, y0, x1, y1))
+    x0, y0, x1, y1 = (a_number(corner) for corner in corners)
+    return Line(start, end, Box(a_positive(page), x0, y0, x1, y1))
 
 
 def _defect(row: object) -> Defect:
-    code, where, why = _list(row, 3)
+    code, where, why = a_list(row, 3)
     if code not in get_args(DefectCode):
         raise Malformed("an unknown defect")
-    return Defect(cast(DefectCode, code), _text(where), _text(why))
-
-
-def _optional(check: Callable[[object], T], value: object) -> T | None:
-    return None if value is None else check(value)
-
-
-def _list(value: object, length: int | None = None) -> list[Any]:
-    if not isinstance(value, list) or (length is not None and len(value) != length):
-        raise Malformed("a list of the wrong shape")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Malformed("not a text")
-    return value
-
-
-def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise Malformed("not a count")
-    return value
-
-
-def _positive(value: object) -> int:
-    if _count(value) < 1:
-        raise Malformed("numbers start at 1")
-    return cast(int, value)
-
-
-def _number(value: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(cast(float, value)):
-        raise Malformed("not a number")
-    return float(cast(float, value))
+    return Defect(cast(DefectCode, code), a_text(where), a_text(why))

@@ -14,6 +14,10 @@ class ParserLimits:
     `memory_bytes` counts address space on top of what the imported parsers map already. `file_bytes` is the most one
     file, and all files in the child's scratch folder together, may hold beside the document. `recycle_bytes` is how
     far a child's resident memory may grow over its documents. No document may start a process.
+
+    A document that several children read in page ranges shares one `cpu_s`, one `wall_s` (the seconds of each child
+    that works on it are added; waiting for a child does not count) and one `result_bytes` over all of them.
+    `memory_bytes` and `file_bytes` bound each child, whatever it works on: plan for as many as the pool has.
     """
 
     memory_bytes: int = 2048 * MIB
@@ -43,6 +47,22 @@ class ParserLimits:
                 return "This document is nested more deeply than its parser's limit."
             case _:
                 return "Parsing this document reached a limit."
+
+    def page_sentence(self, limit: str) -> str:
+        """Likewise of one page of many, which may take only a part of what its document has left."""
+        match limit:
+            case "memory":
+                return f"The page needs more memory than the limit of {_size(self.memory_bytes)}."
+            case "cpu":
+                return f"The page takes too much of its document's {self.cpu_s} seconds of processor time."
+            case "wall":
+                return f"The page takes too much of its document's {self.wall_s:g} seconds."
+            case "file":
+                return f"Reading the page writes more to disk than the limit of {_size(self.file_bytes)}."
+            case "depth":
+                return "The page is nested more deeply than its parser's limit."
+            case _:
+                return "Reading the page reached a limit."
 
 
 def _size(count: int) -> str:

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
 from ingest import parsed_codec
-from ingest.parsed_codec import Malformed
+from ingest.codec_values import Malformed, a_number, a_positive
 from ingest.parser_channel import MESSAGE_BYTES, Channel, ChannelClosed, ChannelTimeout, FrameTooLarge
 from ingest.parser_limits import ParserLimits
 from ingest.parsing import ParsedDocument
@@ -67,12 +69,36 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A child's word on one document: the document, or why there is none. `grown`: its resident growth in bytes."""
+    """A child's word on one document: the document, or why there is none.
+
+    Of a document that it opened for reading in page ranges: `pages`, and `about`, which only parsers look into.
+    """
 
     kind: str
-    document: ParsedDocument | None
     detail: dict[str, Any]
-    grown: int
+    document: ParsedDocument | None = None
+    pages: int = 0
+    about: bytes = b""
+
+
+class PageTaker(Protocol):
+    """Who wants the pages that a child reads."""
+
+    def patience_s(self) -> float:
+        """How long the page that comes next may take."""
+        ...
+
+    def check(self) -> None:
+        """Called now and then while a page is waited for. May raise."""
+        ...
+
+    def room(self) -> int:
+        """How many bytes a page may have."""
+        ...
+
+    def take(self, data: bytes, *, cpu_s: float) -> None:
+        """The next page."""
+        ...
 
 
 class Zygote:
@@ -164,7 +190,7 @@ class Zygote:
 
 
 class Child:
-    """A confined child. Used by one thread at a time."""
+    """A confined child. Used by one thread at a time. `grown`: its resident growth in bytes, when it last answered."""
 
     def __init__(
         self,
@@ -179,7 +205,10 @@ class Child:
         self.zygote = zygote
         self.folder = folder
         self.documents = 0
-        self._ended = False
+        self._own_bytes = 0
+        self._check: Callable[[], None] = lambda: None
+        self.ended = False
+        self.grown = 0
         self.resident_at_start = hello["resident"] if isinstance(hello.get("resident"), int) else 0
         self._number = number
         self._channel = channel
@@ -191,26 +220,71 @@ class Child:
     def breaches(self, *, port: int, outside: Path) -> list[str]:
         """What the sandbox let this child do that it must not. Raises `ZygoteLost` if it does not answer."""
         try:
-            reply = self._request({"port": port, "outside": str(outside)}, deadline=time.monotonic() + _ANSWER_S)
+            deadline = time.monotonic() + _ANSWER_S
+            self._send({"do": "probe", "port": port, "outside": str(outside)}, deadline)
+            reply = _message(self._channel.receive(limit=MESSAGE_BYTES, deadline=deadline))
         except (ChannelClosed, ChannelTimeout, FrameTooLarge, Misbehaved) as error:
             raise ZygoteLost("the probe of the sandbox did not answer") from error
         return [str(breach) for breach in reply["breaches"]]
 
-    def parse(self, path: Path, *, media_type: str, name: str) -> Answer:
-        """Raises `LimitReached` ("wall", "file", "result"), `ChannelClosed` when it died, and `Misbehaved`.
+    def parse(self, path: Path, *, media_type: str, name: str, check: Callable[[], None]) -> Answer:
+        """The document, or "paged": it is open and waits for `read`. `check` is called now and then and may raise.
 
-        After any of them the child must be ended. The document is a copy in the child's folder: it needs to read no
-        other, and what it does to this one does no harm.
+        Raises `LimitReached` ("wall", "file", "result"), `ChannelClosed` when it died, and `Misbehaved`; so do `read`
+        and `assemble`. After any of them the child must be ended. The document is a copy in the child's folder: it
+        needs to read no other, and what it does to this one does no harm.
         """
         self.documents += 1
+        self._check = check
         deadline = time.monotonic() + self._limits.wall_s
         document = self.folder / f"document{plain_suffix(name)}"
-        size = copy_in(path, document)
-        try:
-            answer = self._answer({"path": str(document), "media_type": media_type, "name": name}, deadline, size)
-        except ChannelTimeout as error:
-            raise LimitReached("wall") from error
-        return answer
+        self._own_bytes = copy_in(path, document)
+        request = {"do": "parse", "path": str(document), "media_type": media_type, "name": name}
+        with _past_limits():
+            self._send(request | {"cpu_s": self._limits.cpu_s}, deadline)
+            return self._answer(deadline)
+
+    def read(self, first: int, last: int, *, cpu_s: int, taker: PageTaker) -> Answer:
+        """Gives the pages from `first` to `last` of the open document to `taker`, then answers "read", or why not."""
+
+        def look() -> None:
+            taker.check()
+            self._look()
+
+        with _past_limits():
+            deadline = time.monotonic() + taker.patience_s()
+            self._send({"do": "read", "first": first, "last": last, "cpu_s": cpu_s}, deadline)
+            for _ in range(first, last + 1):
+                head = _message(self._channel.receive(limit=MESSAGE_BYTES, deadline=deadline, on_tick=look))
+                if head.get("kind") != "page":
+                    return self._noted(head)
+                data = self._channel.receive(limit=taker.room(), deadline=deadline, on_tick=look)
+                taker.take(bytes(data), cpu_s=_seconds(head.get("cpu")))
+                deadline = time.monotonic() + taker.patience_s()
+            self._look()
+            return self._answer(deadline)
+
+    def assemble(
+        self,
+        name: str,
+        *,
+        about: bytes,
+        pages: Sequence[bytes | str],
+        cpu_s: int,
+        wall_s: float,
+        check: Callable[[], None],
+    ) -> Answer:
+        """The document of these pages; a sentence stands for one that could not be read, and says why."""
+        self._check = check
+        deadline = time.monotonic() + wall_s
+        failed = [[number, page] for number, page in enumerate(pages, start=1) if isinstance(page, str)]
+        request = {"do": "assemble", "name": name, "pages": len(pages), "failed": failed, "cpu_s": cpu_s}
+        with _past_limits():
+            self._send(request, deadline)
+            self._channel.send(about, deadline=deadline)
+            for page in pages:
+                self._channel.send(page if isinstance(page, bytes) else b"", deadline=deadline)
+            return self._answer(deadline)
 
     def tidy(self) -> bool:
         """Empties its folder for the next document; False where that does not work."""
@@ -222,38 +296,59 @@ class Child:
 
     def end(self, *, at_once: bool) -> Ending | None:
         """Ends it and removes its folder; a second call does nothing."""
-        if self._ended:
+        if self.ended:
             return None
-        self._ended = True
+        self.ended = True
         self._channel.close()
         ending = self.zygote.end_child(self._number, at_once=at_once)
         remove_tree(self.folder)
         return ending
 
-    def _answer(self, request: dict[str, Any], deadline: float, own_bytes: int) -> Answer:
-        def look() -> None:
-            if is_larger(self.folder, own_bytes + self._limits.file_bytes):
-                raise LimitReached("file")
+    def _answer(self, deadline: float) -> Answer:
+        """The answer to what was asked, its body checked."""
+        head = _message(self._channel.receive(limit=MESSAGE_BYTES, deadline=deadline, on_tick=self._look))
+        answer = self._noted(head)
+        if answer.kind not in ("document", "paged"):
+            return answer
+        data = self._channel.receive(limit=self._limits.result_bytes, deadline=deadline, on_tick=self._look)
+        if answer.kind == "paged":
+            return replace(answer, pages=a_positive(head.get("pages")), about=bytes(data))
+        return replace(answer, document=parsed_codec.decode(data))
 
-        try:
-            head = self._request(request, deadline=deadline, on_tick=look)
-            document = None
-            if head.get("kind") == "document":
-                data = self._channel.receive(limit=self._limits.result_bytes, deadline=deadline, on_tick=look)
-                document = parsed_codec.decode(data)
-        except FrameTooLarge as error:
-            raise LimitReached("result") from error
-        except Malformed as error:
-            raise Misbehaved(str(error)) from error
+    def _noted(self, head: dict[str, Any]) -> Answer:
         kind, grown = head.get("kind"), head.get("grown")
         if not isinstance(kind, str) or type(grown) is not int:
             raise Misbehaved("a reply without its parts")
-        return Answer(kind=kind, document=document, detail=head, grown=grown)
+        self.grown = grown
+        return Answer(kind=kind, detail=head)
 
-    def _request(self, request: dict[str, Any], *, deadline: float, on_tick: Any = None) -> dict[str, Any]:
-        payload = msgpack.packb(request, unicode_errors="surrogatepass")
-        self._channel.send(payload, deadline=deadline)
-        return _message(self._channel.receive(limit=MESSAGE_BYTES, deadline=deadline, on_tick=on_tick))
+    def _look(self) -> None:
+        self._check()
+        if is_larger(self.folder, self._own_bytes + self._limits.file_bytes):
+            raise LimitReached("file")
+
+    def _send(self, request: dict[str, Any], deadline: float) -> None:
+        self._channel.send(msgpack.packb(request, unicode_errors="surrogatepass"), deadline=deadline)
+
+
+@contextmanager
+def _past_limits() -> Iterator[None]:
+    """What the channel and the codec notice, in the words of this module."""
+    try:
+        yield
+    except ChannelTimeout as error:
+        raise LimitReached("wall") from error
+    except FrameTooLarge as error:
+        raise LimitReached("result") from error
+    except Malformed as error:
+        raise Misbehaved(str(error)) from error
+
+
+def _seconds(value: object) -> float:
+    seconds = a_number(value)
+    if seconds < 0:
+        raise Misbehaved("time that runs backwards")
+    return seconds
 
 
 def _start(descriptor: int, scratch: Path) -> subprocess.Popen[bytes]:

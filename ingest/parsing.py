@@ -12,7 +12,7 @@ Promises: a document that can never be read raises `Unparseable` with one of its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -89,11 +89,20 @@ class ParsedDocument:
 
 
 class Parser(Protocol):
-    def parse(self, path: Path, *, media_type: str, name: str) -> ParsedDocument:
-        """Reads the file at `path`. Raises `Unparseable`; a crash of the parsing process raises `ParserKilled`."""
+    def parse(
+        self, path: Path, *, media_type: str, name: str, wanted: Callable[[], bool] | None = None
+    ) -> ParsedDocument:
+        """Reads the file at `path`. Raises `Unparseable`; a crash of the parsing process raises `ParserKilled`.
+
+        `wanted` is asked now and then, by any thread; once it says no, or the parser is closed, raises `NotJudged`.
+        """
         ...
 
     def close(self) -> None: ...
+
+
+class NotJudged(Exception):
+    """The parse was given up: nobody wants it any more, or the parser is closed. It says nothing of the document."""
 
 
 class ParserKilled(Exception):

@@ -1,6 +1,6 @@
 """The only door to PDFium: a PDF to pages of lines with boxes.
 
-A long document can be read in page ranges by several processes: `parse_pages` reads lines page by page, and
+A document can be read in page ranges by several processes: `PdfPages` reads lines page by page, and
 `page_assembly.assemble` then decides once, over all pages, what they make.
 
 Boxes are in points, origin at the top left of the page as it is shown: rotation and crop box are applied.
@@ -42,38 +42,44 @@ _SCANNED_SHARE = 0.5  # of the page's area under images, with no text on it: tha
 
 def parse_pdf(source: Path | bytes) -> ParsedDocument:
     """The whole document. Raises `Unparseable`: encrypted, damaged, no_text, or needs_program for a scan."""
-    document = open_pdf(source)
-    try:
-        pages = list(_pages(document, 1, len(document)))
-        title = document.get_metadata_value("Title")
-    finally:
-        document.close()
+    with PdfPages(source) as pdf:
+        pages = [pdf.page(number) for number in range(1, pdf.count + 1)]
+        title = pdf.title
     return assemble(pages, title=title)
 
 
-def page_count(path: Path) -> int:
-    document = open_pdf(path)
-    try:
-        return len(document)
-    finally:
-        document.close()
+class PdfPages:
+    """An open PDF, its pages counted from 1. A page that cannot be read says so in its `PageText`.
 
+    Raises `Unparseable` when it is opened: encrypted or damaged.
+    """
 
-def parse_pages(path: Path, first: int, last: int) -> list[PageText]:
-    """The pages from `first` to `last`, counted from 1, both included. A page that cannot be read says so."""
-    document = open_pdf(path)
-    try:
-        return list(_pages(document, first, last))
-    finally:
-        document.close()
+    def __init__(self, source: Path | bytes) -> None:
+        self._document = open_pdf(source)
+        self.count: int = len(self._document)
 
+    def __enter__(self) -> PdfPages:
+        return self
 
-def document_title(path: Path) -> str:
-    document = open_pdf(path)
-    try:
-        return str(document.get_metadata_value("Title"))
-    finally:
-        document.close()
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def title(self) -> str:
+        """What the file calls itself; often that is worthless."""
+        return str(self._document.get_metadata_value("Title"))
+
+    def page(self, number: int) -> PageText:
+        page = raw.FPDF_LoadPage(self._document.raw, number - 1)
+        if not page:
+            return PageText(number, 0.0, 0.0, failure="PDFium cannot load the page.")
+        try:
+            return _page(page, number)
+        finally:
+            raw.FPDF_ClosePage(page)
+
+    def close(self) -> None:
+        self._document.close()
 
 
 def open_pdf(source: Path | bytes) -> Any:
@@ -87,18 +93,6 @@ def open_pdf(source: Path | bytes) -> Any:
         document.close()
         raise Unparseable("damaged", "The PDF has no pages.")
     return document
-
-
-def _pages(document: Any, first: int, last: int) -> Iterator[PageText]:
-    for number in range(first, last + 1):
-        page = raw.FPDF_LoadPage(document.raw, number - 1)
-        if not page:
-            yield PageText(number, 0.0, 0.0, failure="PDFium cannot load the page.")
-            continue
-        try:
-            yield _page(page, number)
-        finally:
-            raw.FPDF_ClosePage(page)
 
 
 def _page(page: Any, number: int) -> PageText:

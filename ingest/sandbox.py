@@ -85,6 +85,7 @@ def confine(level: SandboxLevel, *, scratch: Path, readable: Iterable[Path], lim
     if level is SandboxLevel.NAMESPACE:
         namespaces.open_scratch(scratch)
     os.chdir(scratch)
+    # Set for the libraries that look there; nothing of ours reads them.
     os.environ.update(HOME=str(scratch), TMPDIR=str(scratch))
     tempfile.tempdir = str(scratch)
     _limit_resources(limits, forbid_processes=level is SandboxLevel.NONE)

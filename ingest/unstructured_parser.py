@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+# Set for the library, before it is imported; no setting of ours is read here.
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["SCARF_NO_ANALYTICS"] = "1"
 os.environ["UNSTRUCTURED_DISABLE_NOTICE"] = "1"

@@ -8,7 +8,8 @@ from dataclasses import replace
 import msgpack
 import pytest
 
-from ingest.parsed_codec import MAX_ITEMS, Malformed, TooManyItems, decode, encode
+from ingest.codec_values import Malformed
+from ingest.parsed_codec import MAX_ITEMS, TooManyItems, decode, encode
 from ingest.parsing import Defect, Element, ElementKind, Line, ParsedDocument
 from retrieval.chunks import Box
 

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from ingest.parser_limits import MIB, ParserLimits
-from ingest.parser_pool import ParserClosed, ParserPool
+from ingest.parser_pool import ParserPool
+from ingest.parser_verdicts import ParserClosed
 from ingest.parsing import ParserFailed, ParserKilled
 from ingest.sandbox import SandboxLevel, SandboxUnavailable
 from retrieval.errors import Unparseable

@@ -1,5 +1,4 @@
 import io
-import pickle
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +10,10 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 from ingest.page_assembly import assemble
+from ingest.page_codec import decode_page, decode_title, encode_page, encode_title
 from ingest.page_text import PageText
 from ingest.parsing import ElementKind, ParsedDocument
-from ingest.pdfium_parser import document_title, page_count, parse_pages, parse_pdf
+from ingest.pdfium_parser import PdfPages, parse_pdf
 from retrieval.errors import Unparseable
 
 WIDTH, HEIGHT = 595.0, 842.0
@@ -104,7 +104,8 @@ def test_boxes_are_where_the_page_shows_them_turned_and_cropped(rotation: int, t
 
     path = tmp_path / "turned.pdf"
     path.write_bytes(pdf(draw))
-    (page,) = parse_pages(path, 1, 1)
+    with PdfPages(path) as pages:
+        page = pages.page(1)
     box = page.lines[0].box
     document = pypdfium2.PdfDocument(path)
     shown = document[0]
@@ -195,10 +196,14 @@ def test_page_ranges_read_apart_make_the_same_document(tmp_path: Path) -> None:
 
     path = tmp_path / "ranges.pdf"
     path.write_bytes(pdf(draw))
-    assert page_count(path) == 5
-    ranges = [parse_pages(path, 1, 2), parse_pages(path, 3, 5)]
-    pages: list[PageText] = [page for part in ranges for page in pickle.loads(pickle.dumps(part))]
-    assert assemble(pages, title=document_title(path)) == parse_pdf(path)
+    parts = []
+    for numbers in [(1, 2), (3, 4, 5)]:
+        with PdfPages(path) as pages:
+            assert pages.count == 5
+            parts += [encode_page(pages.page(number)) for number in numbers]
+            title = encode_title(pages.title)
+    read = [decode_page(part, number) for number, part in enumerate(parts, start=1)]
+    assert assemble(read, title=decode_title(title)) == parse_pdf(path)
     assert parse_pdf(path).title == "River Book"
 
 
