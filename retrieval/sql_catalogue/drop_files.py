@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 
-from retrieval.catalogue import DropFile, DropReport
+from retrieval.catalogue import CONFIRMED, DropFile, DropReport
 from retrieval.documents import DocumentState
 from retrieval.sql_catalogue import ledger
-from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.database import Database, again_on_collision
 from retrieval.sql_catalogue.tables import documents, drop_files, facts
 
 _LAST_SCAN = "drop_folder.last_scan"
@@ -25,22 +26,28 @@ class SqlDropFiles:
         with self._database.read() as connection:
             return {row.path: _as_file(row) for row in connection.execute(select(drop_files))}
 
+    @again_on_collision
     def remember(self, files: Sequence[DropFile]) -> None:
         if not files:
             return
         with self._database.write() as connection:
             statement = ledger.upsert(connection, drop_files)
-            columns = [column.name for column in drop_files.c if column.name != "path"]
+            columns = [column.name for column in drop_files.c if column.name not in {"key", "path"}]
             statement = statement.on_conflict_do_update(
-                index_elements=["path"], set_={name: statement.excluded[name] for name in columns}
+                index_elements=["key"], set_={name: statement.excluded[name] for name in columns}
             )
-            connection.execute(statement, [asdict(file) for file in files])
+            connection.execute(statement, [asdict(file) | {"key": _key(file.path)} for file in files])
 
+    @again_on_collision
     def forget(self, paths: Sequence[str]) -> None:
+        if not paths:
+            return
         with self._database.write() as connection:
             for start in range(0, len(paths), 500):
-                connection.execute(delete(drop_files).where(drop_files.c.path.in_(paths[start : start + 500])))
+                keys = [_key(path) for path in paths[start : start + 500]]
+                connection.execute(delete(drop_files).where(drop_files.c.key.in_(keys)))
 
+    @again_on_collision
     def scanned(self, at: float) -> None:
         with self._database.write() as connection:
             statement = ledger.upsert(connection, facts).values(name=_LAST_SCAN, value=at)
@@ -69,17 +76,24 @@ class SqlDropFiles:
                 ignored=[row.path for row in connection.execute(ignored)],
             )
 
+    @again_on_collision
     def decide_held(self, *, delete: bool) -> int:
         """Confirmed files stay missing but are no longer held: the watcher deletes them on its next scan."""
         with self._database.write() as connection:
             if delete:
                 changed = connection.execute(
-                    update(drop_files).where(drop_files.c.held).values(held=False, missing_since=0.0)
+                    update(drop_files).where(drop_files.c.held).values(held=False, missing_since=CONFIRMED)
                 )
                 return int(changed.rowcount)
             removed = connection.execute(drop_files.delete().where(drop_files.c.held))
             return int(removed.rowcount)
 
 
+def _key(path: str) -> str:
+    """What stands for a path in an index: paths may be longer than an index takes."""
+    return hashlib.sha256(path.encode()).hexdigest()
+
+
 def _as_file(row: Row[Any]) -> DropFile:
-    return DropFile(**row._mapping)
+    columns = {name: value for name, value in row._mapping.items() if name != "key"}
+    return DropFile(**columns | {"described": tuple(row.described)})

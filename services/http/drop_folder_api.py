@@ -6,9 +6,10 @@ from fastapi import APIRouter
 
 from ragstone import models as wire
 from services.http import shown
+from services.http.door import Door
 from services.http.house import Administering, Home
 
-router = APIRouter(prefix="/v1", tags=["drop folder"])
+router = APIRouter(prefix="/v1", route_class=Door, tags=["drop folder"])
 
 
 @router.get("/drop-folder", operation_id="get_drop_folder")
@@ -19,7 +20,7 @@ def get(principal: Administering, house: Home) -> wire.DropFolder:
 
 @router.post("/drop-folder:confirm", operation_id="confirm_held_deletions")
 def confirm(principal: Administering, house: Home) -> wire.Decided:
-    """The held files are gone on purpose: their documents are deleted."""
+    """The held files are gone on purpose: their documents are deleted, also when the folder is empty."""
     return wire.Decided(files=house.catalogue.drop_files.decide_held(delete=True))
 
 

@@ -9,82 +9,20 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingest.drop_folder import DropFolder, WatchTimes, _read_small
+from ingest.drop_folder import WatchTimes
+from ingest.drop_sight import SeenFile, look
 from ingest.intake import IntakeLimits
-from ingest.leasing import NamedLease
-from retrieval.documents import Document, DocumentState, Stage
-from retrieval.errors import NotFound
+from retrieval.documents import DocumentState, Stage
 from retrieval.tasks import Failure
 from tests.corpus import Corpus, open_catalogue
-
-AT_ONCE = WatchTimes(scan_s=0.01, settle_s=0, grace_s=0)
-
-
-class Drop:
-    """A drop folder with its watcher; `scan` looks as often as told."""
-
-    def __init__(self, corpus: Corpus, times: WatchTimes = AT_ONCE) -> None:
-        self.corpus = corpus
-        self.root = corpus.folder / "drop"
-        self.root.mkdir(exist_ok=True)
-        self.times = times
-        self.restart()
-
-    def restart(self, times: WatchTimes | None = None) -> None:
-        self.times = times or self.times
-        self.watcher = DropFolder(
-            root=self.root,
-            tenant=self.corpus.tenant,
-            catalogue=self.corpus.catalogue,
-            intake=self.corpus.intake,
-            lease=NamedLease(self.corpus.catalogue.leases, "watcher", holder="w", seconds=60),
-            times=self.times,
-            hold_share=0.5,
-        )
-
-    def put(self, path: str, content: str | bytes = "An otter.", *, sidecar: Any = None) -> Path:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if sidecar is not None:
-            self.describe(path, sidecar)
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-        return file
-
-    def describe(self, path: str, sidecar: Any) -> None:
-        text = sidecar if isinstance(sidecar, str) else json.dumps(sidecar)
-        (self.root / f"{path}.metadata.json").write_text(text)
-
-    def scan(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.watcher.scan()
-
-    def work(self) -> None:
-        self.scan()
-        self.corpus.work()
-
-    @property
-    def documents(self) -> dict[str, Document]:
-        """By path; those that are not gone."""
-        found = self.corpus.catalogue.documents.page(self.corpus.admin, limit=200).items
-        return {document.identity_value: document for document in found if not document.state.is_gone}
-
-    def document(self, path: str = "docs/a.txt") -> Document:
-        return self.documents[path]
-
-    @property
-    def report(self) -> Any:
-        return self.corpus.catalogue.drop_files.report()
-
-
-@pytest.fixture
-def drop(corpus: Corpus) -> Drop:
-    return Drop(corpus)
+from tests.dropping import Drop
 
 
 def test_the_first_folder_is_the_collection_and_files_at_the_top_go_to_default(drop: Drop) -> None:
@@ -153,10 +91,12 @@ def test_links_are_never_followed(drop: Drop, tmp_path: Path) -> None:
 def test_a_file_that_became_a_link_after_the_look_is_not_followed(drop: Drop, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("root")
     file = drop.put("docs/a.txt")
-    [seen] = drop.watcher._walk([])
+    sight = look(drop.root)
+    assert sight is not None
+    [seen] = sight.files.values()
     file.unlink()
     file.symlink_to(tmp_path / "secret.txt")
-    drop.watcher._unsettled[seen.path] = (seen.signature, 0.0)
+    drop.watcher._unsettled[seen.path] = (seen, 0.0)
     drop.watcher._take(seen, None)
     assert drop.documents == {}
 
@@ -229,6 +169,56 @@ def test_a_touch_is_no_edit_and_an_edit_is_a_new_version(drop: Drop) -> None:
     assert [hit.chunk.text for hit in drop.corpus.hits("otter")] == ["An edited otter."]
 
 
+def _a_tick() -> None:
+    """Longer than the clock's step in which a file system stamps a change."""
+    time.sleep(0.02)
+
+
+def test_an_edit_that_keeps_size_and_time_is_noticed(drop: Drop) -> None:
+    file = drop.put("docs/a.txt", "An otter.")
+    drop.work()
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    _a_tick()
+    file.write_text("An odder.")
+    os.utime(file, ns=times)
+    drop.work()
+    assert drop.document().live_version == 2
+    assert [hit.chunk.text for hit in drop.corpus.hits("odder")] == ["An odder."]
+
+
+@pytest.mark.parametrize("content", ["An otter.", "", b"\x7fELF\x02\x01\x01\0" + bytes(100), b"x" * 2_000])
+def test_a_change_of_mode_is_read_once_and_submits_nothing(corpus: Corpus, content: str | bytes) -> None:
+    drop = Drop(corpus.with_(limits=IntakeLimits(file_bytes=1_000)))
+    file = drop.put("docs/a.txt", content)
+    drop.work()
+    before, report = drop.document(), drop.report
+    digest, reads = drop.watcher._digest, []
+
+    def counting(seen: SeenFile) -> str:
+        reads.append(seen.path)
+        return digest(seen)
+
+    drop.watcher._digest = counting  # type: ignore[method-assign]
+    _a_tick()
+    file.chmod(0o640)
+    drop.scan(3)
+    drop.restart()
+    drop.scan(2)
+    assert (drop.document(), reads) == (before, ["docs/a.txt"])
+    assert [file.refused for file in drop.report.refused] == [file.refused for file in report.refused]
+
+
+def test_a_catalogue_that_knows_no_change_time_reads_the_file_and_submits_nothing(drop: Drop) -> None:
+    drop.put("docs/a.txt", sidecar={"title": "T"})
+    drop.work()
+    before = drop.document()
+    files = drop.corpus.catalogue.drop_files
+    files.remember([replace(files.all()["docs/a.txt"], ctime_ns=0)])
+    drop.scan(2)
+    assert drop.document() == before
+    assert files.all()["docs/a.txt"].ctime_ns > 0
+
+
 def test_a_rename_is_a_delete_and_a_new_document(drop: Drop) -> None:
     file = drop.put("docs/a.txt")
     drop.put("docs/b.txt", "Another.")
@@ -240,171 +230,6 @@ def test_a_rename_is_a_delete_and_a_new_document(drop: Drop) -> None:
     drop.corpus.work()
     assert drop.documents.keys() == {"docs/renamed.txt", "docs/b.txt", "docs/c.txt"}
     assert drop.document("docs/renamed.txt").id != before.id
-
-
-# --- sidecars ----------------------------------------------------------------------------------------------------
-
-SIDECAR = {"title": "T", "metadata": {"year": 2024}, "readers": ["user:ann"], "external_id": "e"}
-BEDROCK = {
-    "metadataAttributes": {
-        "year": 2024,
-        "kind": {"value": {"type": "STRING", "stringValue": "x"}, "includeForEmbedding": True},
-        "n": {"value": {"type": "NUMBER", "numberValue": 1.5}},
-        "tags": {"value": {"type": "STRING_LIST", "stringListValue": ["a", "b"]}},
-    }
-}
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_sidecar_describes_its_file_and_may_come_before_or_after_it(drop: Drop, when: str) -> None:
-    if when == "before":
-        drop.describe("b.txt", SIDECAR)
-        drop.scan()
-        assert drop.documents == {}
-    drop.put("b.txt")
-    if when == "after":
-        drop.work()
-        assert drop.document("b.txt").title == "b.txt"
-        drop.describe("b.txt", SIDECAR)
-    drop.work()
-    document = drop.document("b.txt")
-    assert (document.title, document.metadata, document.readers) == ("T", {"year": 2024}, ("user:ann",))
-    assert (document.external_id, document.identity_value) == ("e", "b.txt")
-    assert document.state is DocumentState.SEARCHABLE
-
-
-def test_a_sidecar_may_be_written_as_bedrock_users_do(drop: Drop) -> None:
-    drop.put("docs/a.txt", sidecar=BEDROCK)
-    drop.work()
-    assert drop.document().metadata == {"year": 2024, "kind": "x", "n": 1.5, "tags": ["a", "b"]}
-
-
-@pytest.mark.parametrize(
-    "sidecar",
-    [
-        "{",
-        "[]",
-        "\ud7ff" * 3,
-        {"titel": "T"},
-        {"title": 1},
-        {"title": ""},
-        {"readers": "ann"},
-        {"readers": [1]},
-        {"readers": ["*"]},
-        {"metadata": []},
-        {"metadata": {"a": {"b": 1}}},
-        '{"metadata": {"a": NaN}}',
-        {"metadataAttributes": []},
-        {"metadataAttributes": {"a": {"value": {}}}},
-        "[" * 100_000,
-    ],
-)
-def test_a_malformed_sidecar_refuses_its_file_until_it_is_mended(drop: Drop, sidecar: Any) -> None:
-    drop.put("docs/a.txt", sidecar=sidecar)
-    drop.work()
-    document = drop.document()
-    assert document.state is DocumentState.FAILED
-    assert document.code in {"invalid_metadata", "invalid_request"}
-    assert [file.path for file in drop.report.refused] == ["docs/a.txt"]
-    drop.scan(2)
-    assert drop.document().version == 1
-    drop.describe("docs/a.txt", {"title": "Mended"})
-    drop.work()
-    assert (drop.document().state, drop.document().title) == (DocumentState.SEARCHABLE, "Mended")
-    assert drop.report.refused == []
-
-
-# --- what is missing ---------------------------------------------------------------------------------------------
-
-
-def test_a_removed_file_is_a_delete_after_a_grace_time(corpus: Corpus) -> None:
-    drop = Drop(corpus)
-    for name in "abcd":
-        drop.put(f"docs/{name}.txt", f"Otter {name}.")
-    drop.work()
-    drop.restart(WatchTimes(scan_s=0.01, settle_s=0, grace_s=0.6))
-    (drop.root / "docs" / "a.txt").unlink()
-    drop.scan(3)
-    assert len(drop.documents) == 4
-    time.sleep(0.65)
-    drop.work()
-    assert drop.documents.keys() == {"docs/b.txt", "docs/c.txt", "docs/d.txt"}
-    assert drop.corpus.catalogue.drop_files.all().keys() == drop.documents.keys()
-
-
-def test_a_file_that_returns_in_its_grace_time_is_not_deleted(corpus: Corpus) -> None:
-    drop = Drop(corpus)
-    for name in "abc":
-        drop.put(f"docs/{name}.txt", f"Otter {name}.")
-    drop.work()
-    before = drop.document()
-    drop.restart(WatchTimes(scan_s=0.01, settle_s=0, grace_s=60))
-    (drop.root / "docs" / "a.txt").unlink()
-    drop.scan(2)
-    drop.put("docs/a.txt", "Otter a.")
-    drop.scan(2)
-    assert drop.document() == before
-    assert drop.corpus.catalogue.drop_files.all()["docs/a.txt"].missing_since is None
-
-
-@pytest.mark.parametrize("how", ["empty", "vanished"])
-def test_an_empty_or_vanished_root_deletes_nothing(drop: Drop, how: str) -> None:
-    for name in "abc":
-        drop.put(f"docs/{name}.txt", f"Otter {name}.")
-    drop.work()
-    shutil.rmtree(drop.root)
-    if how == "empty":
-        drop.root.mkdir()
-    drop.scan(3)
-    assert len(drop.documents) == 3
-    assert drop.report.held == []
-
-
-def _mass_deletion(drop: Drop) -> None:
-    for name in "abcd":
-        drop.put(f"docs/{name}.txt", f"Otter {name}.")
-    drop.put("other/x.txt")
-    drop.work()
-    for name in "abc":
-        (drop.root / "docs" / f"{name}.txt").unlink()
-    drop.scan(3)
-
-
-def test_more_than_a_share_of_a_collection_gone_at_once_is_held(drop: Drop) -> None:
-    _mass_deletion(drop)
-    assert len(drop.documents) == 5
-    assert [file.path for file in drop.report.held] == ["docs/a.txt", "docs/b.txt", "docs/c.txt"]
-    for n in range(10):
-        drop.put(f"docs/new{n}.txt", f"New otter {n}.")
-    drop.scan(3)
-    assert len(drop.report.held) == 3
-
-
-def test_held_files_are_deleted_when_that_is_confirmed(drop: Drop) -> None:
-    _mass_deletion(drop)
-    assert drop.corpus.catalogue.drop_files.decide_held(delete=True) == 3
-    drop.work()
-    assert drop.documents.keys() == {"docs/d.txt", "other/x.txt"}
-    assert drop.report.held == []
-
-
-def test_held_files_stay_documents_when_that_is_discarded(drop: Drop) -> None:
-    _mass_deletion(drop)
-    assert drop.corpus.catalogue.drop_files.decide_held(delete=False) == 3
-    drop.scan(3)
-    assert (len(drop.documents), drop.report.held) == (5, [])
-    drop.put("docs/a.txt", "Otter a.")
-    drop.scan()
-    assert drop.document().version == 1
-
-
-def test_a_held_file_that_returns_is_held_no_more(drop: Drop) -> None:
-    _mass_deletion(drop)
-    before = drop.document()
-    drop.put("docs/a.txt", "Otter a.")
-    drop.scan()
-    assert drop.document() == before
-    assert "docs/a.txt" not in {file.path for file in drop.report.held}
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------
@@ -452,6 +277,99 @@ def test_a_refused_file_becomes_a_failed_document_with_its_code(
     if code != "invalid_name":
         [document] = drop.documents.values()
         assert (document.live_version, drop.report.refused) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (b"docs/caf\xe9.txt", "docs/caf\\xe9.txt"),
+        (b"docs/sub\xff/a.txt", "docs/sub\\xff/a.txt"),
+        (b"\xff\xfe.txt", "\\xff\\xfe.txt"),
+        (b"docs/\xed\xa0\x80.txt", "docs/\\xed\\xa0\\x80.txt"),
+        (b"docs/caf\xe9.txt.metadata.json", "docs/caf\\xe9.txt.metadata.json"),
+    ],
+)
+def test_a_name_that_is_not_utf8_is_reported_with_the_remedy(drop: Drop, path: bytes, shown: str) -> None:
+    drop.put("docs/a.txt")
+    stray = Path(os.fsdecode(os.fsencode(drop.root) + b"/" + path))
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_text("An otter.")
+    drop.scan(3)
+    assert drop.documents.keys() == {"docs/a.txt"}
+    [refused] = drop.report.refused
+    assert (refused.path, refused.refused) == (shown, "invalid_name: The name is not valid UTF-8; rename it.")
+    assert json.dumps(refused.path).encode("utf-8")
+    stray.rename(drop.root / "docs" / "renamed.txt")
+    drop.scan(2)
+    assert drop.report.refused == []
+    assert drop.documents.keys() == {"docs/a.txt", "docs/renamed.txt"}
+
+
+def test_the_shown_form_of_a_stray_name_never_takes_the_place_of_a_document(drop: Drop) -> None:
+    named_so = drop.put("docs/caf\\xe9.txt")
+    for name in "ab":
+        drop.put(f"docs/{name}.txt", f"Otter {name}.")
+    drop.scan()
+    assert drop.document("docs/caf\\xe9.txt").code == "invalid_name"
+    stray = Path(os.fsdecode(os.fsencode(drop.root) + b"/docs/caf\xe9.txt"))
+    stray.write_text("An otter.")
+    drop.scan(2)
+    assert drop.document("docs/caf\\xe9.txt").version == 1
+    named_so.unlink()
+    drop.scan(3)
+    assert drop.documents.keys() == {"docs/a.txt", "docs/b.txt"}
+    assert [file.document_id for file in drop.report.refused] == [""]
+
+
+def test_a_folder_or_a_file_may_take_the_place_of_the_other(drop: Drop) -> None:
+    drop.put("docs/other.txt")
+    file = drop.put("docs/a.txt")
+    drop.work()
+    file.unlink()
+    drop.put("docs/a.txt/inner.txt", "An inner otter.")
+    drop.scan(3)
+    assert drop.documents.keys() == {"docs/other.txt", "docs/a.txt/inner.txt"}
+    shutil.rmtree(drop.root / "docs" / "a.txt")
+    drop.put("docs/a.txt", "An otter again.")
+    drop.scan(3)
+    assert drop.documents.keys() == {"docs/other.txt", "docs/a.txt"}
+
+
+def test_a_rename_in_case_alone_is_a_rename(drop: Drop) -> None:
+    file = drop.put("docs/a.txt")
+    drop.put("docs/b.txt", "Another.")
+    drop.work()
+    file.rename(file.with_name("A.txt"))
+    drop.scan(3)
+    assert drop.documents.keys() == {"docs/A.txt", "docs/b.txt"}
+
+
+def test_one_file_that_meets_a_bug_keeps_no_other_from_being_taken(drop: Drop) -> None:
+    drop.put("docs/a.txt")
+    drop.put("docs/b.txt", "Another.")
+    blocks = drop.watcher._blocks
+
+    def breaking(seen: SeenFile) -> Iterator[bytes]:
+        if seen.path == "docs/a.txt":
+            raise ZeroDivisionError("a bug")
+        return blocks(seen)
+
+    drop.watcher._blocks = breaking  # type: ignore[method-assign]
+    drop.scan(2)
+    assert drop.documents.keys() == {"docs/b.txt"}
+    [refused] = drop.report.refused
+    assert (refused.path, refused.refused) == ("docs/a.txt", "internal: ZeroDivisionError: a bug")
+    drop.restart()
+    drop.scan()
+    assert (drop.documents.keys(), drop.report.refused) == ({"docs/a.txt", "docs/b.txt"}, [])
+
+
+def test_a_scan_ends_between_two_files_when_it_is_told_to(drop: Drop) -> None:
+    for name in "abc":
+        drop.put(f"docs/{name}.txt", f"Otter {name}.")
+    answers = iter([True, True, False])
+    drop.watcher.scan(lambda: next(answers))
+    assert len(drop.documents) == 2
 
 
 def test_a_file_for_a_collection_being_deleted_is_taken_when_its_name_is_free(drop: Drop) -> None:
@@ -518,6 +436,33 @@ def test_a_file_or_folder_that_may_not_be_read_is_reported_and_deletes_nothing(d
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_a_folder_that_shows_names_and_nothing_else_deletes_nothing(drop: Drop) -> None:
+    for name in ("sub/a", "sub/b", "c", "d", "e"):
+        drop.put(f"docs/{name}.txt", f"Otter {name}.")
+    drop.work()
+    folder = drop.root / "docs" / "sub"
+    folder.chmod(0o400)
+    _without_override(lambda: drop.scan(3))
+    folder.chmod(0o700)
+    assert len(drop.documents) == 5
+    assert all(file.missing_since is None for file in drop.corpus.catalogue.drop_files.all().values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_an_unchanged_file_that_may_be_read_again_is_refused_no_more(drop: Drop) -> None:
+    file = drop.put("docs/a.txt")
+    drop.work()
+    before = drop.document()
+    _a_tick()
+    file.chmod(0)
+    _without_override(lambda: drop.scan(2))
+    assert [one.path for one in drop.report.refused] == ["docs/a.txt"]
+    file.chmod(0o600)
+    drop.scan(2)
+    assert (drop.report.refused, drop.document()) == ([], before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
 def test_a_new_file_that_may_not_be_read_is_taken_as_soon_as_it_may(drop: Drop) -> None:
     file = drop.put("docs/a.txt")
     file.chmod(0)
@@ -544,25 +489,3 @@ def test_a_watcher_without_the_lease_leaves_the_folder_alone(drop: Drop) -> None
     stop.set()
     thread.join(10)
     assert drop.documents.keys() == {"docs/a.txt"}
-
-
-def test_a_document_of_the_folder_is_deleted_by_its_file_also_when_it_is_gone_already(drop: Drop) -> None:
-    for name in "abc":
-        drop.put(f"docs/{name}.txt", f"Otter {name}.")
-    drop.work()
-    drop.corpus.catalogue.documents.delete(drop.corpus.admin, drop.document().id)
-    (drop.root / "docs" / "a.txt").unlink()
-    drop.scan(3)
-    with pytest.raises(NotFound):
-        drop.corpus.catalogue.documents.get(drop.corpus.admin, "nowhere")
-    assert drop.corpus.catalogue.drop_files.all().keys() == {"docs/b.txt", "docs/c.txt"}
-
-
-def test_a_sidecar_that_is_there_and_cannot_be_read_refuses_its_file(tmp_path: Path) -> None:
-    assert _read_small(tmp_path / "none.metadata.json") is None
-    assert _read_small(tmp_path / f"{'n' * 250}.metadata.json") is None
-    (tmp_path / "readers.json").write_text('{"readers": ["group:secret"]}')
-    (tmp_path / "link.metadata.json").symlink_to(tmp_path / "readers.json")
-    os.mkfifo(tmp_path / "pipe.metadata.json")
-    for name in ("link", "pipe"):
-        assert _read_small(tmp_path / f"{name}.metadata.json") == b""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +136,24 @@ def test_what_intake_would_refuse_becomes_a_failed_document_with_that_code(serve
 def test_a_folder_that_is_no_collection_name_is_reported(server: RunningServer) -> None:
     put(server, "Not A Name/file.txt", b"There is no collection this could be in.")
     eventually(lambda: "Not A Name/file.txt" in {one["path"] for one in report(server)["refused"]})
+
+
+def test_a_name_that_is_no_text_is_reported(server: RunningServer) -> None:
+    put(server, "strays/seen.txt", b"Beside a name that is no text.")
+    Path(os.fsdecode(os.fsencode(server.drop / "strays") + b"/caf\xe9.txt")).write_bytes(b"Never to be found.")
+    shown = eventually(lambda: {one["path"]: one for one in report(server)["refused"]}.get("strays/caf\\xe9.txt"))
+    assert shown["reason"].startswith("invalid_name: ")
+    assert "rename it" in shown["reason"]
+    assert shown["document_id"] is None
+
+
+def test_what_a_sidecar_gave_is_taken_back_with_it(server: RunningServer) -> None:
+    put(server, "sidecars/taken-back.txt", b"A log of the brig Corona.")
+    put(server, "sidecars/taken-back.txt.metadata.json", b'{"metadata": {"year": 1861}, "readers": ["group:pilots"]}')
+    assert final(server, "sidecars/taken-back.txt")["readers"] == ["group:pilots"]
+    (server.drop / "sidecars/taken-back.txt.metadata.json").unlink()
+    eventually(lambda: (named(server, "sidecars/taken-back.txt") or {}).get("metadata") == {})
+    assert (named(server, "sidecars/taken-back.txt") or {})["readers"] is None
 
 
 def test_hidden_and_half_written_files_and_links_are_left_alone(server: RunningServer) -> None:
