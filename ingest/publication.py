@@ -21,6 +21,7 @@ from retrieval.tasks import Claim, Switch
 
 # The probed chunk need not rank first by its own terms, but it is among the first thousand of its own document.
 _PROBE_LIMIT = 1_000
+_NO_REVISION = -1  # no document's attributes have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ class Publisher:
         self._probe(tenant, attempt, sample)
         self._index.set_live(tenant, attempt)
         return Published(self._switch(claim, counts), expected)
+
+    def withdraw(self, claim: Claim, counts: dict[str, int]) -> bool:
+        """Ends an attempt whose points are not whole: it was lost or overtaken, and their erase is owed. False if the
+        claim still stands. Either way nothing goes live: no document has the revision that this switch asks for."""
+        switch, _ = self._catalogue.tasks.switch(claim, rev=_NO_REVISION, counts=counts)
+        return switch in {Switch.LOST, Switch.OVERTAKEN}
 
     def _probe(self, tenant: str, attempt: Selection, sample: Point) -> None:
         found = self._index.retrieve(tenant, [sample.id], vectors=True)

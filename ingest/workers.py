@@ -35,6 +35,11 @@ class Solitude:
         self._shared = 0
         self._alone = False
 
+    @property
+    def wanted(self) -> bool:
+        """Somebody waits for those who share to end: who works on and on lets go now."""
+        return self._alone
+
     @contextmanager
     def shared(self) -> Iterator[None]:
         with self._changed:
@@ -69,10 +74,12 @@ class Settlement:
         self._rest_s = rest_s
         self._unrecorded: deque[Claim] = deque()
 
-    def settle(self, claim: Claim, step: Callable[[], None]) -> None:
+    def settle(self, claim: Claim, step: Callable[[], None]) -> bool:
+        """Whether the step ended well; if not, the claim has ended with it."""
         try:
             try:
                 step()
+                return True
             except CatalogueUnavailable:
                 raise
             except Exception as error:
@@ -80,6 +87,7 @@ class Settlement:
         except Unavailable as error:  # also a disk too full to record anything
             log.warning("task %s: %s", claim.task_id, error)
             self.abandon([claim])
+        return False
 
     def abandon(self, claims: Sequence[Claim]) -> None:
         """Nothing can be recorded of these now. The heartbeat would keep them for as long as the process lives, so they
@@ -89,6 +97,10 @@ class Settlement:
     def rest(self) -> None:
         """What is away is not asked a thousand times a second."""
         time.sleep(self._rest_s)
+
+    def release(self, claim: Claim) -> None:
+        """Gives back what was not finished; it counts for nothing."""
+        self.settle(claim, lambda: self._catalogue.tasks.released(claim))
 
     def give_back(self) -> None:
         """Gives back what was abandoned; a claim that was lost, or whose commit arrived, is not touched by it."""
@@ -138,6 +150,17 @@ class Workplace:
     solitude: Solitude
     settlement: Settlement
 
+    def claim(self, delivery: Delivery) -> Claim | None:
+        """The delivery's task; None where it is not owed any more, or somebody is at it."""
+        return self.catalogue.tasks.claim(delivery.pointer.task_id, worker=self.worker, lease_s=self.lease_s)
+
+    def give_back(self) -> None:
+        """Gives back what was abandoned, if that is possible by now."""
+        try:
+            self.settlement.give_back()
+        except Unavailable as error:
+            log.warning("worker: %s", error)
+
 
 class Worker:
     """A thread's work: takes up to `batch` deliveries of its stages and gives their claims to `run`."""
@@ -152,16 +175,10 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            self._give_back()
+            self._place.give_back()
             deliveries = self._place.queue.take(self._stages, limit=self._batch, timeout_s=TAKE_TIMEOUT_S)
             if deliveries:
                 self._handle(deliveries)
-
-    def _give_back(self) -> None:
-        try:
-            self._place.settlement.give_back()
-        except Unavailable as error:
-            log.warning("worker: %s", error)
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         solitude = self._place.solitude
@@ -183,8 +200,7 @@ class Worker:
         claims: list[Claim] = []
         try:
             for delivery in deliveries:
-                task_id = delivery.pointer.task_id
-                claim = place.catalogue.tasks.claim(task_id, worker=place.worker, lease_s=place.lease_s)
+                claim = place.claim(delivery)
                 if claim is not None:
                     claims.append(claim)
         except Unavailable:

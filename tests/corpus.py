@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ingest import chunk_file
+from ingest.chunk_file import ChunkFile
 from ingest.chunking import ChunkLimits, chunk
 from ingest.embed_stage import EmbedStage
 from ingest.folder_blobs import FolderBlobs
@@ -24,18 +26,19 @@ from ingest.text_parser import parse_text
 from ingest.upkeep import Upkeep
 from ingest.workers import Settlement
 from retrieval.catalogue import Catalogue
-from retrieval.chunks import Chunk
+from retrieval.chunks import Chunk, Locator
 from retrieval.documents import Attributes, Collection, Document, Lane, Stage
 from retrieval.edge_bm25 import Bm25Encoder
 from retrieval.embedding import Embedder
 from retrieval.errors import NotFound
 from retrieval.fixed_embedder import FixedEmbedder
+from retrieval.identity import chunk_ids
 from retrieval.index import Index
 from retrieval.principal import Principal, Scope
 from retrieval.search import Bm25, Hit, Query, Searcher
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from retrieval.sql_catalogue.ledger import RetryPolicy
-from retrieval.tasks import Claim
+from retrieval.tasks import Claim, ParseOutcome
 
 AT_ONCE = RetryPolicy(base_s=0.0, kill_base_s=0.0)  # what failed is due again without a rest
 LIMITS = ChunkLimits()
@@ -45,7 +48,9 @@ FINGERPRINT = "f" * 64
 class PlainParser:
     """The Parser port on plain text, in this process."""
 
-    def parse(self, path: Path, *, media_type: str, name: str) -> ParsedDocument:
+    def parse(
+        self, path: Path, *, media_type: str, name: str, wanted: Callable[[], bool] | None = None
+    ) -> ParsedDocument:
         return parse_text(path.read_bytes())
 
     def close(self) -> None:
@@ -107,14 +112,16 @@ class Corpus:
             catalogue=self.catalogue, blobs=self.blobs, parser=self.parser, chunker=self._chunks, scratch=self.folder
         )
 
-    def embed_stage(self, settle: Callable[[Claim, Callable[[], None]], None] | None = None) -> EmbedStage:
+    def embed_stage(self, *, slice_chunks: int = 64) -> EmbedStage:
         return EmbedStage(
+            catalogue=self.catalogue,
             blobs=self.blobs,
             index=self.index,
             embedder=self.embedder,
             bm25=self.bm25,
             publisher=self.publisher,
-            settle=settle or self.settlement.settle,
+            settle=self.settlement.settle,
+            slice_chunks=slice_chunks,
         )
 
     def janitor(self, *, keep_blobs_s: float = 86_400) -> Janitor:
@@ -163,6 +170,19 @@ class Corpus:
         spooled = self.intake.spool([data])
         item = FileItem(spooled, name, None, Attributes(**attributes), Lane.INTERACTIVE)
         return self.intake.accept_file(self.collection(), item)
+
+    def send_parsed(self, name: str, chunks: int, *, lane: Lane = Lane.INTERACTIVE) -> Document:
+        """A document whose parse found so many chunks, `name 0` and so on, and which owes its embedding."""
+        document = self.send(f"{name} as it was sent", name, lane=lane)
+        tasks = self.catalogue.tasks
+        due = tasks.due([Stage.PARSE], excluding=[], limit=100)
+        pointer = next(pointer for pointer in due if pointer.document_id == document.id)
+        claim = tasks.claim(pointer.task_id, worker=self.worker, lease_s=60)
+        assert claim is not None
+        digest, data = chunk_file.pack(_chunk_file(document.id, [f"{name} {n}" for n in range(chunks)]))
+        self.blobs.put_bytes(self.tenant, digest, data)
+        assert tasks.parsed(claim, ParseOutcome(digest, None, None, None, chunks, 2 * chunks))
+        return document
 
     def add(self, text: str, external_id: str | None = None, **said: Any) -> Document:
         """Takes a text and works until nothing is owed."""
@@ -216,6 +236,14 @@ class Corpus:
     def with_(self, **changes: Any) -> Corpus:
         """The same corpus, seen through other implementations of its ports."""
         return replace(self, **changes)
+
+
+def _chunk_file(document: str, texts: Sequence[str]) -> ChunkFile:
+    chunks, start = [], 0
+    for n, (chunk_id, text) in enumerate(zip(chunk_ids(document, texts), texts, strict=True)):
+        chunks.append(Chunk(chunk_id, document, n, text, text, Locator(start, start + len(text)), 2))
+        start += len(text) + 1
+    return ChunkFile(" ".join(texts), None, None, None, [], chunks, [])
 
 
 def reader(corpus: Corpus, *labels: str, collections: frozenset[str] | None = None) -> Principal:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ingest import chunk_file
-from ingest.chunk_file import ChunkFile
-from ingest.embed_stage import SLICE
-from retrieval.chunks import Chunk, Locator
+from ingest.open_document import READ_AHEAD
 from retrieval.documents import DocumentState, Outcome, Stage
 from retrieval.embedding import Embedder
 from retrieval.errors import EmbedderBusy, IndexUnavailable
-from retrieval.identity import chunk_ids
 from retrieval.index import Index, Point, Selection
-from retrieval.tasks import ParseOutcome
+from retrieval.tasks import Claim, Failure
 from tests.corpus import Corpus
 
 
@@ -120,31 +116,124 @@ def test_documents_are_embedded_together(corpus: Corpus, counting: Counting) -> 
     assert {corpus.get(document.id).state for document in documents} == {DocumentState.SEARCHABLE}
 
 
-def _with_chunks(corpus: Corpus, name: str, count: int) -> str:
-    """A document whose parse found so many chunks."""
-    document = corpus.send(f"{name} as it was sent", name)
-    texts = [f"{name} {n}" for n in range(count)]
-    whole = " ".join(texts)
-    chunks, start = [], 0
-    for n, (chunk_id, text) in enumerate(zip(chunk_ids(document.id, texts), texts, strict=True)):
-        chunks.append(Chunk(chunk_id, document.id, n, text, text, Locator(start, start + len(text)), 2))
-        start += len(text) + 1
-    digest, data = chunk_file.pack(ChunkFile(whole, None, None, None, [], chunks, []))
-    corpus.blobs.put_bytes(corpus.tenant, digest, data)
-    assert corpus.catalogue.tasks.parsed(
-        corpus.claim(Stage.PARSE), ParseOutcome(digest, None, None, None, count, 2 * count)
-    )
-    return document.id
-
-
 def test_a_document_longer_than_a_slice_is_published_once_and_whole(corpus: Corpus, counting: Counting) -> None:
-    sizes = {"a": SLICE - 10, "b": SLICE + 30, "c": 3}
-    documents = {name: _with_chunks(corpus, name, count) for name, count in sizes.items()}
-    corpus.with_(embedder=counting).run(corpus.claims(Stage.EMBED))
-    assert max(len(call) for call in counting.calls) <= SLICE
+    sizes = {"a": 12, "b": 23, "c": 3}
+    documents = {name: corpus.send_parsed(name, count).id for name, count in sizes.items()}
+    corpus.with_(embedder=counting).embed_stage(slice_chunks=16).run(corpus.claims(Stage.EMBED))
+    assert [len(call) for call in counting.calls] == [16, 16, 6]
     for name, document in documents.items():
         assert corpus.get(document).state is DocumentState.SEARCHABLE
         assert corpus.index.count(corpus.tenant, Selection(document, live=True)) == sizes[name]
+
+
+def test_a_document_longer_than_what_is_read_ahead_is_whole(corpus: Corpus, counting: Counting) -> None:
+    document = corpus.send_parsed("a", READ_AHEAD + 70)
+    corpus.with_(embedder=counting).embed_stage(slice_chunks=100).run(corpus.claims(Stage.EMBED))
+    assert counting.texts == [f"a {n}" for n in range(READ_AHEAD + 70)]
+    assert corpus.get(document.id).state is DocumentState.SEARCHABLE
+
+
+def _embed_slices(corpus: Corpus, embedder: Embedder, slices: int) -> list[Claim]:
+    """A stage that ends after so many slices of eight chunks; what it leaves is nobody's yet."""
+    stage = corpus.with_(embedder=embedder).embed_stage(slice_chunks=8)
+    for claim in corpus.claims(Stage.EMBED):
+        stage.open(claim)
+    for _ in range(slices):
+        stage.turn()
+    return stage.let_go()
+
+
+def test_what_an_interrupted_attempt_embedded_is_not_embedded_again(corpus: Corpus, counting: Counting) -> None:
+    document = corpus.send_parsed("a", 30)
+    for _ in range(3):
+        _embed_slices(corpus, counting, 1)
+        corpus.catalogue.tasks.predecessors_died()
+    _embed_slices(corpus, counting, 4)
+    assert sorted(counting.texts) == sorted(f"a {n}" for n in range(30))
+    corpus.work()
+    assert corpus.get(document.id).state is DocumentState.SEARCHABLE
+    points = list(corpus.index.points_of(corpus.tenant, Selection(document.id), vectors=True))
+    assert len(points) == 30
+    for point in points:
+        assert point.vector is not None
+        assert np.array_equal(point.vector, corpus.embedder.embed_passages([point.chunk.text])[0])
+
+
+def test_an_interrupted_reprocessing_takes_up_its_own_vectors_and_no_others(corpus: Corpus, counting: Counting) -> None:
+    text = paragraphs(*(f"animal{n}" for n in range(12)))
+    document = corpus.add(text, "a")
+    chunks = document.chunks
+    assert chunks is not None
+    assert chunks > 8
+    corpus.catalogue.documents.reprocess(corpus.admin, document.id, fingerprint="f2")
+    corpus.work(Stage.PARSE)
+    _embed_slices(corpus, counting, 1)
+    assert len(counting.texts) == 8
+    corpus.catalogue.tasks.predecessors_died()
+    _embed_slices(corpus, counting, 3)
+    assert len(counting.texts) == len(set(counting.texts)) == chunks
+    assert corpus.get(document.id).live_version == 2
+
+
+def _lose(corpus: Corpus, document: str) -> None:
+    corpus.catalogue.tasks.predecessors_died()
+    corpus.claim(Stage.EMBED, worker="another")
+
+
+def _overtake(corpus: Corpus, document: str) -> None:
+    corpus.send("Something newer.", "a")
+
+
+def _delete(corpus: Corpus, document: str) -> None:
+    corpus.catalogue.documents.delete(corpus.admin, document)
+
+
+@pytest.mark.parametrize("happens", [_lose, _overtake, _delete])
+def test_a_document_that_is_not_wanted_any_more_costs_no_further_slice(
+    corpus: Corpus, counting: Counting, happens: Callable[[Corpus, str], None]
+) -> None:
+    document = corpus.send_parsed("a", 40)
+    [claim] = corpus.claims(Stage.EMBED)
+    stage = corpus.with_(embedder=counting).embed_stage(slice_chunks=8)
+    stage.open(claim)
+    stage.turn()
+    happens(corpus, document.id)
+    stage.turn()
+    assert len(counting.calls) == 1
+    assert not stage.attempts
+    erases = corpus.claims(Stage.ERASE)
+    assert str(claim.attempt) in {erase.subject for erase in erases}
+    corpus.run(erases)
+    assert corpus.index.count(corpus.tenant, Selection(document.id, attempt=claim.attempt)) == 0
+
+
+def test_a_live_version_that_is_embedded_again_is_wanted_though_a_newer_one_failed(corpus: Corpus) -> None:
+    document = corpus.send_parsed("a", 20)
+    corpus.work()
+    document = corpus.get(document.id)
+    corpus.send("It will fail.", "a")
+    failure = Failure("damaged", "It is damaged.", permanent=True)
+    corpus.catalogue.tasks.failed(corpus.claim(Stage.PARSE), failure)
+    assert document.live_attempt is not None
+    corpus.index.delete(corpus.tenant, Selection(document.id))
+    assert corpus.catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt)
+    corpus.embed_stage(slice_chunks=8).run(corpus.claims(Stage.EMBED))
+    assert corpus.index.count(corpus.tenant, Selection(document.id, live=True)) == 20
+    assert corpus.get(document.id).live_version == 1
+
+
+def test_a_document_that_breaks_in_a_later_slice_takes_nobody_with_it(corpus: Corpus) -> None:
+    poisoned = Counting(corpus.embedder, poison="guilty 17")
+    documents = {name: corpus.send_parsed(name, count) for name, count in (("guilty", 20), ("long", 30), ("short", 2))}
+    stage = corpus.with_(embedder=poisoned).embed_stage(slice_chunks=8)
+    stage.run(corpus.claims(Stage.EMBED))
+    states = {name: corpus.get(document.id).state for name, document in documents.items()}
+    assert states["long"] is states["short"] is DocumentState.SEARCHABLE
+    assert states["guilty"] is DocumentState.EMBEDDING
+    guilty = documents["guilty"].id
+    entries = corpus.catalogue.documents.timelines([guilty])[guilty]
+    assert [entry.outcome for entry in entries if entry.stage is Stage.EMBED] == [Outcome.FAILED]
+    assert corpus.catalogue.tasks.leased_attempts() == set()
 
 
 def test_a_text_that_breaks_the_embedder_fails_its_own_document_only(corpus: Corpus) -> None:
