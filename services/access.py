@@ -21,6 +21,10 @@ class Access:
         self._key = None if bootstrap_key_file is None else _read_key(bootstrap_key_file)
         self._everybody = Principal(DEFAULT_TENANT, frozenset(), frozenset(Scope))
 
+    @property
+    def needs_key(self) -> bool:
+        return self._key is not None
+
     def principal(self, authorization: str | None) -> Principal:
         if self._key is None:
             return self._everybody

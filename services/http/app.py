@@ -17,6 +17,7 @@ from services.http import (
     drop_folder_api,
     generation_api,
     health_api,
+    keys_api,
     problems,
     search_api,
 )
@@ -34,6 +35,7 @@ ROUTERS: dict[str, tuple[APIRouter, ...]] = {
         documents_api.router,
         dead_letters_api.router,
         drop_folder_api.router,
+        keys_api.router,
     ),
     "search": (search_api.router,),
     "summary": (generation_api.router,),

@@ -10,10 +10,11 @@ from ingest.intake import check_readers
 from ragstone import models as wire
 from retrieval.documents import Collection
 from services.http import shown
+from services.http.door import Door
 from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
 from services.http.metadata_schemas import check_metadata_schema
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"])
+router = APIRouter(prefix="/v1/collections", route_class=Door, tags=["collections"])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(max_length=2_000)]

@@ -10,9 +10,10 @@ from fastapi.responses import Response
 from ragstone import models as wire
 from services.http import shown
 from services.http.collections_api import Cursor, Limit
+from services.http.door import Door
 from services.http.house import Administering, Home, Reading, Writing, readable_collection
 
-router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
+router = APIRouter(prefix="/v1/dead-letters", route_class=Door, tags=["dead letters"])
 
 
 @router.get("", operation_id="list_dead_letters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from json import JSONDecodeError
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Query, Request
@@ -18,16 +19,18 @@ from ingest.chunk_file import ChunkFile
 from ingest.intake import FileItem, TextItem, check_readers
 from ragstone import models as wire
 from retrieval.documents import Attributes, Document, DocumentState, Lane
-from retrieval.errors import InvalidFilter, InvalidMetadata, InvalidRequest, NotFound, UnsupportedType
+from retrieval.errors import InvalidFilter, InvalidMetadata, InvalidRequest, NotFound
 from retrieval.filters import check_metadata
 from retrieval.principal import Principal
 from services.http import shown
 from services.http.collections_api import Cursor, Limit
+from services.http.door import Door, read_json
 from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
+from services.http.negotiation import JSON, MULTIPART, require_body
 from services.http.problems import problem_of
 from services.http.search_api import condition_of
 
-router = APIRouter(prefix="/v1", tags=["documents"])
+router = APIRouter(prefix="/v1", route_class=Door, tags=["documents"])
 
 _BLOCK = 1 << 20
 _FORM_FIELDS = {"file", "external_id", "title", "metadata", "readers", "lane"}
@@ -64,14 +67,12 @@ _UPLOAD_BODY = {
 )
 async def create(collection: str, request: Request, principal: Writing, house: Home) -> wire.Document:
     """Takes a file (multipart) or a text (JSON). 202: it is durable and will reach a final state."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    remedy = f"Send {MULTIPART} with a file, or {JSON} with a text."
+    if require_body(request.headers, MULTIPART, JSON, remedy=remedy) == MULTIPART:
         async with request.form(max_files=1, max_fields=16) as form:
             return await run_in_threadpool(_take_form, house, principal, collection, form)
-    if kind == "application/json":
-        body = await request.body()
-        return await run_in_threadpool(_take_json, house, principal, collection, body)
-    raise UnsupportedType("Send multipart/form-data with a file, or application/json with a text.")
+    body = await request.body()
+    return await run_in_threadpool(_take_json, house, principal, collection, body)
 
 
 @router.post("/collections/{collection}/documents:batch", status_code=202, operation_id="create_documents")
@@ -104,12 +105,11 @@ def list_(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> wire.Documents:
-    """Documents, newest first; deleted ones only with `state=deleted`."""
-    found = None if collection is None else readable_collection(house, principal, collection)
+    """Documents, newest first; deleted ones only with `state=deleted`, those of deleted collections too."""
     context = f"documents:{principal.tenant}:{collection}:{state}:{external_id}:{filter}"
     page = house.catalogue.documents.page(
         principal,
-        collection_id=None if found is None else found.id,
+        collection_ids=None if collection is None else _collection_ids(house, principal, collection, state),
         state=state,
         external_id=external_id,
         condition=condition_of(_json_parameter(filter)),
@@ -144,7 +144,7 @@ async def get(
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def content(document_id: str, principal: Reading, house: Home) -> Response:
-    """The original bytes of the newest version."""
+    """The original bytes of the live version, or of the newest while none is live."""
     found = _present(house, principal, document_id)
     digest, inline = house.catalogue.documents.content_digest(found)
     data = inline.encode() if inline is not None else house.blobs.read(found.tenant, digest)
@@ -242,7 +242,10 @@ def _take_form(house: House, principal: Principal, collection: str, form: FormDa
     unknown = set(form) - _FORM_FIELDS
     if unknown:
         raise InvalidRequest(f"{min(unknown)} is not a field here.", pointer=f"/{min(unknown)}")
-    file = form.get("file")
+    files = form.getlist("file")
+    if len(files) > 1:
+        raise InvalidRequest("file must be one field: send a request for each file.", pointer="/file")
+    file = next(iter(files), None)
     if not isinstance(file, UploadFile):
         raise InvalidRequest("The form field file, with a file in it, is missing.", pointer="/file")
     fields = {name: _single(form, name) for name in _FORM_FIELDS - {"file"}}
@@ -269,7 +272,9 @@ def _take_json(house: House, principal: Principal, collection: str, body: bytes)
 
 def _validated(body: bytes) -> wire.NewDocument:
     try:
-        return wire.NewDocument.model_validate_json(body)
+        return wire.NewDocument.model_validate(read_json(body))
+    except JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not JSON: {error.msg}.") from error
     except ValidationError as error:
         raise _invalid(error) from error
 
@@ -359,6 +364,13 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 # --- reading what is there ---
+
+
+def _collection_ids(house: House, principal: Principal, name: str, state: DocumentState | None) -> list[str]:
+    """The collection of this name; to who asks for what is deleted, also those that had the name before it."""
+    if state is not None and state.is_gone:
+        return [found.id for found in house.catalogue.collections.ever_named(principal, name)]
+    return [readable_collection(house, principal, name).id]
 
 
 def _fresh(house: House, principal: Principal, document_id: str) -> wire.Document:

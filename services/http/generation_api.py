@@ -17,7 +17,9 @@ from retrieval.errors import InvalidRequest, NotFound
 from retrieval.principal import Principal
 from retrieval.search import Query, SearchResult
 from services.http import shown
+from services.http.door import Door
 from services.http.house import Home, House, Searching, readable_collection
+from services.http.negotiation import wants_events
 from services.http.problems import problem_of
 from services.http.search_api import checked_text, condition_of
 from services.http.streaming import Event, Events, EventStream
@@ -28,7 +30,7 @@ from summarize.material import Material
 from summarize.summaries import Summary, SummaryDone
 from summarize.transcript import Cited, Delta
 
-router = APIRouter(prefix="/v1", tags=["answers and summaries"])
+router = APIRouter(prefix="/v1", route_class=Door, tags=["answers and summaries"])
 
 # Documents that one summary reads at most; the coverage says how many it read.
 MAX_DOCUMENTS = 100
@@ -44,7 +46,7 @@ class TextDelta(wire.Reply):
 def answer(body: wire.AnswerRequest, request: Request, principal: Searching, house: Home) -> Response:
     """An answer from what search finds, every sentence cited and verified, or an abstention."""
     checked_text(house, body.question, "question")
-    return _reply(_answering(house, principal, body), request, house, streamed=body.stream)
+    return _reply(_answering(house, principal, body), request, house, body)
 
 
 @router.post("/summaries", operation_id="create_summary", response_model=wire.Summary, responses=_EVENTS)
@@ -53,15 +55,15 @@ def summary(body: wire.SummaryRequest, request: Request, principal: Searching, h
     if body.query is not None:
         checked_text(house, body.query, "query")
     documents = _documents(house, principal, body)
-    return _reply(_summarizing(house, principal, body, documents), request, house, streamed=body.stream)
+    return _reply(_summarizing(house, principal, body, documents), request, house, body)
 
 
-def _reply(events: Events, request: Request, house: House, *, streamed: bool) -> Response:
+def _reply(events: Events, request: Request, house: House, body: wire.AnswerRequest | wire.SummaryRequest) -> Response:
     with ExitStack() as held:
         held.enter_context(house.generation_permits.one())
         house.noted_query()
         events = _begun(events)
-        if streamed or "text/event-stream" in request.headers.get("accept", ""):
+        if wants_events(request.headers, stream=body.stream if "stream" in body.model_fields_set else None):
             request_id = request.state.request_id
             return EventStream(
                 events,
@@ -132,7 +134,7 @@ def _documents(house: House, principal: Principal, body: wire.SummaryRequest) ->
     collection = None if body.collection is None else readable_collection(house, principal, body.collection)
     page = house.catalogue.documents.page(
         principal,
-        collection_id=None if collection is None else collection.id,
+        collection_ids=None if collection is None else [collection.id],
         condition=condition_of(body.filter),
         limit=MAX_DOCUMENTS,
     )

@@ -55,17 +55,17 @@ class House:
 
 async def house_of(request: Request) -> House:
     # async, like every dependency here: none waits, and a hop to a thread costs more than all of them.
-    return _house(request)
+    return house_behind(request)
 
 
-def _house(request: Request) -> House:
-    house: House = request.app.state.house
-    return house
+def house_behind(request: Request) -> House:
+    found: House = request.app.state.house
+    return found
 
 
 def _principal(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
     async def principal(request: Request) -> Principal:
-        found = _house(request).access.principal(request.headers.get("authorization"))
+        found = house_behind(request).access.principal(request.headers.get("authorization"))
         require(found, scope)
         return found
 

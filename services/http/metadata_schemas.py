@@ -1,11 +1,13 @@
 """Metadata schemas that collections may have: JSON Schema 2020-12 that stands for itself.
 
 Validation follows references wherever they lead, so one that leads out of the schema would make the server fetch what
-a caller names, and one that leads back to itself would never end. Both are refused when the schema is given.
+a caller names, and one that leads back to itself would never end. Both are refused when the schema is given. So is
+what no answer could show again: half of a surrogate pair, a number that is not finite.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -21,12 +23,29 @@ _REFERENCES = ("$ref", "$dynamicRef")
 def check_metadata_schema(schema: dict[str, Any]) -> None:
     """Raises `InvalidRequest` with the pointer `/metadata_schema`."""
     try:
+        _check_shown(schema)
         Draft202012Validator.check_schema(schema)
         _References(schema).follow(schema)
     except SchemaError as error:
         raise _refusal(f"Not a JSON Schema: {error.message}") from error
     except RecursionError as error:
         raise _refusal("The schema is nested too deeply.") from error
+
+
+def _check_shown(part: Any) -> None:
+    """What is wrong anywhere in the schema would be wrong in every answer that shows its collection."""
+    match part:
+        case str() if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in part):
+            raise _refusal(f"{part!r} holds a character that cannot be stored.")
+        case float() if not math.isfinite(part):
+            raise _refusal("The schema holds a number that is not finite.")
+        case dict():
+            for name, value in part.items():
+                _check_shown(name)
+                _check_shown(value)
+        case list():
+            for item in part:
+                _check_shown(item)
 
 
 class _References:

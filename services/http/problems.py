@@ -79,6 +79,9 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
         if problem.status == 405:
             headers["Allow"] = ", ".join(_methods(request))
+            problem.detail = f"This address takes {headers['Allow']}, not {request.method}."
+        elif isinstance(error, HTTPException) and problem.status == 404:
+            problem.detail = "There is nothing at this address; /openapi.json says what there is."
         if isinstance(error, errors.Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
         if problem.status in {503, 507}:
@@ -93,10 +96,12 @@ def install(app: FastAPI) -> None:
 
 
 def _methods(request: Request) -> list[str]:
-    """What may be asked of this path; the framework itself names only its first route's."""
+    """What may be asked of this path; the framework itself names only its first route's. The files of /docs, which
+    are no routes, can be read."""
     scopes = {method: {**request.scope, "method": method} for method in ("GET", "POST", "PATCH", "DELETE")}
     routes = request.app.router.routes
-    return [method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)]
+    found = [method for method, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)]
+    return found or ["GET", "HEAD"]
 
 
 def _problem(
@@ -112,12 +117,18 @@ def _problem(
         type=f"https://ragstone.dev/problems/{code}",
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=_sendable(detail),
         code=code,
         request_id=request_id,
         retryable=retryable,
-        errors=details,
+        errors=details
+        and [ProblemDetail(pointer=_sendable(one.pointer), detail=_sendable(one.detail)) for one in details],
     )
+
+
+def _sendable(text: str) -> str:
+    """A sentence may quote what was sent, half of a surrogate pair too, and that is nothing an answer can carry."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _detail(entry: dict[str, Any]) -> ProblemDetail:

@@ -12,9 +12,10 @@ from retrieval.errors import InvalidFilter, InvalidRequest
 from retrieval.filters import Condition, parse_filter
 from retrieval.search import GroupBy, Mode, Query
 from services.http import shown
+from services.http.door import Door
 from services.http.house import Home, House, Searching
 
-router = APIRouter(prefix="/v1", tags=["search"])
+router = APIRouter(prefix="/v1", route_class=Door, tags=["search"])
 
 
 @router.post("/search", operation_id="search", response_model=wire.SearchReply)

@@ -166,6 +166,8 @@ def dead_letter(found: words.DeadLetter) -> wire.DeadLetter:
         attempts=found.attempts,
         evidence=dict(found.evidence),
         created_at=moment(found.created_at),
+        closed_at=None if found.closed_at is None else moment(found.closed_at),
+        closed_by=found.closed_by,
     )
 
 

@@ -29,13 +29,8 @@ PACKAGES = ("retrieval", "ingest", "summarize", "services", "sdk/src/ragstone")
 OWN = {"retrieval", "ingest", "summarize", "services", "ragstone"}
 LONGEST = 450  # lines: what a reader at night can hold; beyond it a second noun is hiding in the file
 
-# Where an import inside a function keeps an engine unloaded: what chooses between engines, and what starts processes.
-CHOOSERS = {
-    "services/wiring.py",
-    "services/processes.py",
-    "services/__main__.py",
-    "retrieval/embedder_choice.py",
-}
+# Where an import inside a function keeps an engine unloaded: what chooses between engines.
+CHOOSERS = {"services/wiring.py"}
 HOMELESS = {"utils", "util", "common", "core", "base", "helpers", "helper", "shared", "misc"}
 # Written by somebody else, or words that stand for themselves.
 NOT_OURS = {"LICENSE", "requirements.lock", "requirements-dev.lock"}

@@ -47,6 +47,7 @@ CALLS = (
     ("GET", "/v1/dead-letters"),
     ("GET", "/v1/drop-folder"),
     ("POST", "/v1/drop-folder:confirm"),
+    ("POST", "/v1/keys"),
 )
 
 
@@ -54,9 +55,11 @@ def test_without_the_key_every_call_is_a_401_before_its_body_is_looked_at(guarde
     for authorization in (None, "", "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", KEY, "Bearer Ünïcode"):
         headers = {} if authorization is None else {b"authorization": authorization.encode("utf-8")}
         for method, path in CALLS if authorization is None else CALLS[:1]:
-            reply = guarded.http.request(method, guarded.url + path, headers=headers, content=b"{not json")
-            assert_problem(reply, 401, "unauthorized")
-            assert reply.headers["www-authenticate"] == "Bearer"
+            for body_type in ("text/plain", "application/json", "multipart/form-data; boundary=cut"):
+                sent = {**headers, b"content-type": body_type.encode()}
+                reply = guarded.http.request(method, guarded.url + path, headers=sent, content=b"{not json")
+                assert_problem(reply, 401, "unauthorized")
+                assert reply.headers["www-authenticate"] == "Bearer"
 
 
 def test_with_the_key_everything_works(guarded: RunningServer) -> None:
@@ -65,6 +68,12 @@ def test_with_the_key_everything_works(guarded: RunningServer) -> None:
         assert guarded.http.get(f"{guarded.url}/v1/collections", headers=headers).status_code == 200
     made = guarded.http.post(f"{guarded.url}/v1/collections", headers=headers, json={"name": "keyed"})
     assert made.status_code == 201
+
+
+def test_with_the_key_making_another_is_a_409_that_does_not_name_the_wrong_remedy(guarded: RunningServer) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    reply = guarded.http.post(f"{guarded.url}/v1/keys", headers=headers, json={"name": "ci", "scopes": ["search"]})
+    assert "later version" in assert_problem(reply, 409, "conflict")["detail"]
 
 
 def test_health_and_the_description_need_no_key(guarded: RunningServer) -> None:

@@ -98,6 +98,24 @@ def test_a_streamed_answer_has_its_events_in_order_and_ends_with_the_whole(serve
     assert_cited(server, whole["answer"], whole["citations"])
 
 
+@pytest.mark.usefixtures("manual")
+def test_what_the_body_says_of_streaming_wins_and_a_quality_of_nothing_is_no_wish(server: RunningServer) -> None:
+    question = {"question": QUESTION, "collections": ["manuals"]}
+    summary = {"collection": "manuals"}
+    for path, body in (("/v1/answers", question), ("/v1/summaries", summary)):
+        for accept, extra in (
+            ("text/event-stream", {"stream": False}),
+            ("text/event-stream;q=0", {}),
+            ("*/*", {}),
+            ("application/json, text/event-stream;q=0.5", {}),
+        ):
+            reply = server.http.post(path, json={**body, **extra}, headers={"accept": accept})
+            assert reply.headers["content-type"] == "application/json", (path, accept)
+            assert reply.json()["citations"]
+        streamed = server.http.post(path, json={**body, "stream": True}, headers={"accept": "application/json"})
+        assert events_of(streamed)[-1][0] == "done"
+
+
 def test_what_is_wrong_with_a_streamed_request_is_a_problem_before_the_stream(server: RunningServer) -> None:
     for body in ({"question": " "}, {"question": "x", "top_k": -1}, {"question": "x", "lenght": "short"}):
         assert_problem(server.http.post("/v1/answers", json={**body, "stream": True}), 422, "invalid_request")

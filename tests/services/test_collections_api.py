@@ -135,6 +135,12 @@ def test_a_deleted_collection_is_gone_at_once_and_its_name_is_free_when_its_docu
     eventually(born_again)
     assert server.http.get("/v1/collections/doomed").json()["documents"]["total"] == 0
     assert server.hits("porcupines", collections=["doomed"]) == []
+    tombstones = server.documents(collection="doomed", state="deleted")
+    assert [one["collection"] for one in tombstones] == ["doomed"] * 5
+    assert server.http.get(f"/v1/documents/{tombstones[0]['id']}").json() == tombstones[0]
+    assert server.documents(collection="doomed") == []
+    never = server.http.get("/v1/documents", params={"collection": "never", "state": "deleted"})
+    assert_problem(never, 404, "not_found")
 
 
 def test_a_metadata_schema_is_enforced_and_must_be_one(server: RunningServer) -> None:

@@ -12,7 +12,7 @@ from tests.wire_checks import assert_problem
 
 FIELDS = {
     "id", "document_id", "collection", "title", "version", "stage", "code", "reason", "attempts", "evidence",
-    "created_at",
+    "created_at", "closed_at", "closed_by",
 }  # fmt: skip
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 CASES = {
@@ -112,6 +112,10 @@ def test_a_dropped_dead_letter_is_gone_and_its_document_stays_failed(server: Run
     assert letters(server, collection="dropped") == []
     assert_problem(server.http.delete(f"/v1/dead-letters/{letter['id']}"), 404, "not_found")
     assert server.http.get(f"/v1/documents/{document['id']}").json()["state"] == "failed"
+    closed = server.http.get(f"/v1/dead-letters/{letter['id']}").json()
+    assert closed["closed_by"] == "dropped"
+    assert closed["closed_at"] > letter["created_at"]
+    assert (letter["closed_at"], letter["closed_by"]) == (None, None)
 
 
 def test_content_that_exhausted_its_parser_is_quarantined_until_its_dead_letter_is_decided(

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest import parser_pool
 from ingest.parser_limits import ParserLimits
 from ingest.parser_pool import ParserPool
+from ingest.parser_staff import ParserStaff
 from ingest.sandbox import SandboxLevel, SandboxUnavailable, candidates
 from retrieval.model_folder import find_model_folder
 from tests.running import ROOT, RunningServer, environment_of
@@ -199,10 +199,10 @@ def test_a_model_folder_without_weights_is_refused(tmp_path: Path) -> None:
 def test_where_no_sandbox_level_works_the_start_is_refused_with_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing_works(_pool: ParserPool, level: SandboxLevel) -> object:
+    def nothing_works(_staff: ParserStaff, level: SandboxLevel) -> object:
         raise SandboxUnavailable(f"{level} is not to be had")
 
-    monkeypatch.setattr(parser_pool.ParserPool, "_start_zygote", nothing_works)
+    monkeypatch.setattr(ParserStaff, "_start_zygote", nothing_works)
     with pytest.raises(SandboxUnavailable) as refused:
         ParserPool(parsers="ingest.format_parsers:parse_file", limits=ParserLimits(), size=1, scratch=tmp_path)
     assert "RAGSTONE_PARSER__ALLOW_UNSANDBOXED" in str(refused.value)

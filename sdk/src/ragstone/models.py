@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Metadata = dict[str, Any]
 # A NUL is what one of the databases cannot store.
 Description = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")]
@@ -257,7 +258,7 @@ class SummaryRequest(Request):
     """Exactly one of `documents`, `collection` and `filter` alone says what to summarise; `collection` may be narrowed
     by a filter."""
 
-    documents: list[str] | None = Field(None, min_length=1, max_length=100)
+    documents: list[DocumentId] | None = Field(None, min_length=1, max_length=100)
     collection: CollectionName | None = None
     filter: dict[str, Any] | None = None
     query: QueryText | None = None
@@ -295,6 +296,8 @@ class DeadLetter(Reply):
     attempts: int
     evidence: dict[str, Any]
     created_at: datetime
+    closed_at: datetime | None
+    closed_by: str | None
 
 
 class DropFile(Reply):

@@ -1,0 +1,64 @@
+"""What each process loads: torch costs 500 MB and seconds, and a parser's library runs in parser children only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.running import ROOT, RunningServer, environment_of
+
+HEAVY = {
+    *("torch", "sentence_transformers", "transformers"),
+    *("unstructured", "docx", "pptx", "spacy", "pypdfium2", "python_calamine"),
+    *("langchain", "langchain_core", "langchain_openai"),
+}
+# The processes' own wiring, with OpenVINO as on any machine without a GPU that torch could use.
+APP = """
+import json, sys
+from dataclasses import replace
+import services.__main__
+from retrieval.embedder_choice import Engine
+from services import wiring
+from services.layout import Layout
+from services.settings import read_settings
+settings = read_settings()
+layout = Layout(settings.data)
+layout.prepare()
+wiring.open_catalogue(settings, layout, migrate=True).close()
+shared = wiring.share(settings)
+assert shared.prepared.converted is not None
+measured = replace(shared.prepared.measured, engine=Engine("openvino", "cpu", "f32"))
+app = wiring.make_app(replace(shared, prepared=replace(shared.prepared, measured=measured)), roles=(sys.argv[1],))
+print(json.dumps(sorted({name.partition(".")[0] for name, module in sys.modules.items() if module})))
+"""
+
+
+@pytest.mark.parametrize("role", ["search", "documents", "summary"])
+def test_a_process_that_answers_http_loads_neither_torch_nor_a_parser(role: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", APP, role],
+        cwd=ROOT,
+        env=environment_of(tmp_path / "data", {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"fastapi", "openvino"} <= loaded
+    assert loaded & HEAVY == set()
+
+
+def test_no_process_of_an_install_maps_torch_or_a_parsers_library(server: RunningServer) -> None:
+    engine = server.http.get("/readyz").json()["dependencies"]["embedder"]["engine"]
+    if engine == "torch":
+        pytest.skip("torch embeds faster on this machine")
+    for role in ("index", "search", "parse"):
+        maps = Path(f"/proc/{server.process_of(role).pid}/maps").read_text(encoding="utf-8")
+        assert "/site-packages/" in maps
+        assert [name for name in sorted(HEAVY) if f"/site-packages/{name}/" in maps] == [], role
