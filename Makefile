@@ -17,7 +17,7 @@ ifneq ($(TORCH_INDEX),)
 TORCH_FROM := $(if $(wildcard $(TORCH_INDEX)),--no-index --find-links $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 endif
 
-.PHONY: help demo run test check faults bench models lock samples docs-reference clean
+.PHONY: help demo run test check faults bench models tools lock samples docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,6 +54,9 @@ check: $(VENV)/installed-dev ## lint, types and import contracts
 
 test: check models ## everything that must hold, in under 40 minutes on two cores
 	@$(PY) -m pytest -q
+
+tools: $(VENV)/installed-dev ## fetches what tests need beside Python, and says what to install; without it they skip
+	@$(PY) -m tools.fetch_tools
 
 faults: $(VENV)/installed-dev models ## the long kill suite: at least 200 kills, within 45 minutes on two cores
 	@$(PY) -m pytest -q -s tests/faults --kills 200 --seed $(shell date +%s)

@@ -23,7 +23,8 @@ from sentence_transformers import SentenceTransformer
 from retrieval.embedder_choice import cpu_flags
 from retrieval.embedder_measurement import sample_passages
 from retrieval.embedding import Embedder
-from retrieval.model_preparation import PreparedModel, open_embedder, prepare
+from retrieval.model_preparation import PreparedModel, prepare
+from services.wiring import open_embedder
 
 # Four batches of 32, the batch size of SentenceTransformer.encode.
 PASSAGES = 128

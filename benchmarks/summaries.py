@@ -20,7 +20,8 @@ import numpy as np
 from benchmarks.rouge import rouge_1, rouge_l
 from retrieval.chunks import Locator
 from retrieval.embedding import Embedder
-from retrieval.model_preparation import open_embedder, prepare
+from retrieval.model_preparation import prepare
+from services.wiring import open_embedder
 from summarize.extractive_generator import central
 from summarize.generation import Passage
 from summarize.units import Unit, units_of

@@ -1,4 +1,4 @@
-"""Dispatcher: publishes what is due, a bounded number at a time, fair between tenants and lanes.
+"""Dispatcher: publishes what is due, a bounded number at a time, fair between tenants, for each stage and lane apart.
 
 One of them works at a time (a lease); many may run.
 """
@@ -13,8 +13,9 @@ from ingest.doorbell import Doorbell
 from ingest.leasing import NamedLease
 from ingest.task_queue import Queue
 from retrieval.catalogue import Catalogue
-from retrieval.documents import Stage
+from retrieval.documents import Lane, Stage
 from retrieval.errors import Unavailable
+from retrieval.tasks import TaskPointer
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,15 @@ class Dispatcher:
         return bool(taken) or any(published)
 
     def _publish(self, stage: Stage) -> bool:
-        room = self._queue.room(stage)
-        if room <= 0:
+        room = {lane: self._queue.room(stage, lane) for lane in (Lane.INTERACTIVE, Lane.BULK)}
+        if not any(free > 0 for free in room.values()):
             return False
-        due = self._catalogue.tasks.due([stage], excluding=self._queue.outstanding(stage), limit=room)
-        self._queue.publish(due)
+        # Asked before the catalogue: what is acknowledged in between was recorded before, and is not due.
+        outstanding = self._queue.outstanding(stage)
+        due: list[TaskPointer] = []
+        for lane, free in room.items():
+            if free > 0:
+                due += self._catalogue.tasks.due([stage], lane=lane, excluding=outstanding, limit=free)
+        if due:
+            self._queue.publish(due)
         return bool(due)

@@ -3,73 +3,46 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
 from collections.abc import Sequence
 
 from ingest.task_queue import Delivery
+from ingest.waiting_line import WaitingLine
 from retrieval.documents import Lane, Stage
 from retrieval.tasks import TaskPointer
 
 
 class MemoryQueue:
-    """`window` bounds the pointers in flight for each stage."""
+    """`window` bounds the pointers in flight for each stage and lane."""
 
     def __init__(self, *, window: int) -> None:
         self._window = window
-        self._waiting: dict[tuple[Stage, Lane], deque[TaskPointer]] = {
-            (stage, lane): deque() for stage in Stage for lane in Lane
-        }
-        self._outstanding: dict[Stage, set[int]] = {stage: set() for stage in Stage}
-        self._changed = threading.Condition()
-        self._closed = False
+        self._line = WaitingLine()
+        self._outstanding: dict[Stage, dict[int, Lane]] = {stage: {} for stage in Stage}
+        self._lock = threading.Lock()
 
-    def room(self, stage: Stage) -> int:
-        with self._changed:
-            return self._window - len(self._outstanding[stage])
+    def room(self, stage: Stage, lane: Lane) -> int:
+        with self._lock:
+            return self._window - sum(1 for known in self._outstanding[stage].values() if known is lane)
 
     def outstanding(self, stage: Stage) -> Sequence[int]:
-        with self._changed:
+        with self._lock:
             return sorted(self._outstanding[stage])
 
     def publish(self, pointers: Sequence[TaskPointer]) -> None:
-        with self._changed:
+        fresh: list[Delivery] = []
+        with self._lock:
             for pointer in pointers:
                 if pointer.task_id not in self._outstanding[pointer.stage]:
-                    self._outstanding[pointer.stage].add(pointer.task_id)
-                    self._waiting[pointer.stage, pointer.lane].append(pointer)
-            self._changed.notify_all()
+                    self._outstanding[pointer.stage][pointer.task_id] = pointer.lane
+                    fresh.append(Delivery(pointer))
+        self._line.put(fresh)
 
     def take(self, stages: Sequence[Stage], *, limit: int, timeout_s: float) -> list[Delivery]:
-        deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._closed:
-                taken = self._pop(stages, limit)
-                remaining = deadline - time.monotonic()
-                if taken or remaining <= 0:
-                    return taken
-                self._changed.wait(remaining)
-            return []
-
-    def _pop(self, stages: Sequence[Stage], limit: int) -> list[Delivery]:
-        taken: list[Delivery] = []
-        for lane in (Lane.INTERACTIVE, Lane.BULK):
-            for stage in stages:
-                waiting = self._waiting[stage, lane]
-                while waiting and len(taken) < limit:
-                    # What must run alone is taken alone.
-                    if waiting[0].solitary and taken:
-                        return taken
-                    taken.append(Delivery(waiting.popleft()))
-                    if taken[-1].pointer.solitary:
-                        return taken
-        return taken
+        return self._line.take(stages, limit=limit, timeout_s=timeout_s)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        with self._changed:
-            self._outstanding[delivery.pointer.stage].discard(delivery.pointer.task_id)
+        with self._lock:
+            self._outstanding[delivery.pointer.stage].pop(delivery.pointer.task_id, None)
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._line.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from retrieval.documents import (
     Attributes,
@@ -22,6 +22,7 @@ from retrieval.documents import (
     DeadLetter,
     Document,
     DocumentState,
+    Lane,
     LiveState,
     Stage,
     Submission,
@@ -70,6 +71,11 @@ class Collections(Protocol):
         """All collections the principal may read, or the named ones; `NotFound` for a name that is not among them."""
         ...
 
+    def ever_named(self, principal: Principal, name: str) -> list[Collection]:
+        """Every collection that bears or bore this name, also those that are gone: whose tombstones one may ask for.
+        `NotFound` where there was never one that the principal may read."""
+        ...
+
     def page(self, principal: Principal, *, after: str | None, limit: int) -> Page[Collection]: ...
 
     def update(
@@ -87,8 +93,8 @@ class Collections(Protocol):
         ...
 
     def take_deletions(self, *, limit: int) -> int:
-        """Starts the deletion of up to `limit` documents of collections being deleted, removes the emptied rows, and
-        says how many documents it took."""
+        """Starts the deletion of up to `limit` documents of collections being deleted, frees the names of those that
+        hold nothing but tombstones, and says how many documents it took."""
         ...
 
     def statistics(self, collection: Collection) -> CollectionStatistics: ...
@@ -113,7 +119,7 @@ class Documents(Protocol):
         self,
         principal: Principal,
         *,
-        collection_id: str | None = None,
+        collection_ids: Sequence[str] | None = None,
         state: DocumentState | None = None,
         external_id: str | None = None,
         condition: Condition | None = None,
@@ -128,7 +134,8 @@ class Documents(Protocol):
         ...
 
     def content_digest(self, document: Document) -> tuple[str, str | None]:
-        """The sha256 of the newest content, and the text itself where it lives inline."""
+        """The sha256 of the live version's content (of the newest's while none is live), and the text itself where it
+        lives inline. `NotFound` where it was refused at intake and never stored."""
         ...
 
     def patch(self, principal: Principal, document_id: str, attributes: Attributes, *, readers_reset: bool) -> Document:
@@ -138,7 +145,9 @@ class Documents(Protocol):
         """
         ...
 
-    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document: ...
+    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document:
+        """A new version of the newest content that reuses no vector; `Conflict` where that was never stored."""
+        ...
 
     def delete(self, principal: Principal, document_id: str) -> Document: ...
 
@@ -148,8 +157,11 @@ class Documents(Protocol):
 
 
 class Tasks(Protocol):
-    def due(self, stages: Sequence[Stage], *, excluding: Sequence[int], limit: int) -> list[TaskPointer]:
-        """Owed tasks that nobody holds and whose time has come, interactive first, round-robin over tenants."""
+    def due(
+        self, stages: Sequence[Stage], *, lane: Lane | None = None, excluding: Sequence[int], limit: int
+    ) -> list[TaskPointer]:
+        """Owed tasks that nobody holds and whose time has come, of one lane or of both with interactive first,
+        round-robin over tenants."""
         ...
 
     def claim(self, task_id: int, *, worker: str, lease_s: float) -> Claim | None:
@@ -163,7 +175,9 @@ class Tasks(Protocol):
         ...
 
     def switch(self, claim: Claim, *, rev: int, counts: Mapping[str, Any]) -> tuple[Switch, Document]:
-        """The commit that makes this attempt's points the live ones."""
+        """The commit that makes this attempt's points the live ones, and its version's content the one that is shown.
+
+        The version must be the newest, or the one that is live already."""
         ...
 
     def done(self, claim: Claim, *, counts: Mapping[str, Any]) -> None:
@@ -208,7 +222,7 @@ class Tasks(Protocol):
 
     def owe_embedding(self, document_id: str, *, attempt: int) -> bool:
         """Owes the live version's embedding again; False if that attempt is not the live one any more, or if a newer
-        version is on its way and will replace it."""
+        version is on its way and will replace it (one that failed will not)."""
         ...
 
     def owe_repaint(self, document_id: str) -> bool: ...
@@ -219,7 +233,9 @@ class DeadLetters(Protocol):
         self, principal: Principal, *, collection_id: str | None, code: str | None, after: str | None, limit: int
     ) -> Page[DeadLetter]: ...
 
-    def get(self, principal: Principal, letter_id: str) -> DeadLetter: ...
+    def get(self, principal: Principal, letter_id: str) -> DeadLetter:
+        """An open one or a closed one; lists hold the open ones."""
+        ...
 
     def redrive(self, principal: Principal, letter_id: str) -> Document:
         """The version starts again; `Conflict` when it is no longer the newest."""
@@ -228,12 +244,16 @@ class DeadLetters(Protocol):
     def drop(self, principal: Principal, letter_id: str) -> None: ...
 
 
+CONFIRMED: Final = 0.0  # the `missing_since` of a file whose document is to be deleted as somebody decided
+
+
 @dataclass(frozen=True, slots=True)
 class DropFile:
     """What the watcher remembers of a file: enough never to submit it unchanged twice.
 
     `path` is relative to the drop folder. `missing_since` is set while the file is gone and its grace time runs;
-    `sidecar` is the digest of its metadata file, "" without one.
+    `sidecar` is the digest of its metadata file, "" without one, and `described` names the attributes that a sidecar
+    gave the document: what a later one leaves out is taken back. `ctime_ns` 0 is not known: the content decides.
     """
 
     path: str
@@ -246,6 +266,8 @@ class DropFile:
     missing_since: float | None = None
     held: bool = False
     refused: str | None = None
+    ctime_ns: int = 0
+    described: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +339,11 @@ class Catalogue(Protocol):
 
     def changes(self) -> int:
         """A number that moves when another connection may have committed: cheap to ask, for waiters."""
+        ...
+
+    def fenced(self, lease: str, *, holder: str) -> Catalogue:
+        """The same catalogue for the holder of a named lease: what it writes after the lease was taken over, or given
+        back, changes nothing and raises `CatalogueUnavailable`; who takes over waits for a write that has begun."""
         ...
 
     def bind_spec(self, spec: Mapping[str, Any]) -> None:

@@ -90,7 +90,8 @@ class Document:
     """A document as the catalogue knows it: its attributes, its newest version's state, its live version.
 
     `readers` is resolved: `("*",)` is everybody of the tenant, `()` nobody but its administrators. `rev` counts changes
-    of the attributes. Pages, chunks and tokens are the live version's, or the newest's while none is live.
+    of what points carry. Of the live version, or of the newest while none is live, are: source, media type, language,
+    bytes, sha256, pages, chunks, tokens, and the title unless it was given.
     """
 
     id: str
@@ -149,12 +150,27 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a caller may say about a document; None means it said nothing. `readers` () is nobody."""
+    """What a caller may say about a document; None means it said nothing. `readers` () is nobody.
+
+    `withdrawn` names attributes that the same caller gave before and gives no longer: they are again what they are of a
+    document of which nobody said anything.
+    """
 
     title: str | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
     readers: tuple[str, ...] | None = None
+    withdrawn: frozenset[str] = frozenset()
+
+    @property
+    def given(self) -> frozenset[str]:
+        said = {
+            "title": self.title,
+            "external_id": self.external_id,
+            "metadata": self.metadata,
+            "readers": self.readers,
+        }
+        return frozenset(name for name, value in said.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +226,11 @@ class LiveState:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Work put aside, with the evidence of why: attempts, the last error, its traceback, the content's digest."""
+    """Work put aside, with the evidence of why: attempts, the last error, its traceback, the content's digest.
+
+    A closed one waits for nobody: `closed_by` is redriven, dropped, superseded (by a newer version), published or
+    deleted.
+    """
 
     id: str
     tenant: str
@@ -225,3 +245,5 @@ class DeadLetter:
     attempts: int
     evidence: Mapping[str, Any]
     created_at: float
+    closed_at: float | None = None
+    closed_by: str | None = None

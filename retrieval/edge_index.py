@@ -11,6 +11,7 @@ Nothing heavy happens by itself: writes go to the write-ahead log and one append
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import threading
 import time
@@ -67,6 +68,8 @@ PAGE = 256  # points read at a time: 2 ms with vectors, so that a scroll never h
 # Points written at a time: 5 to 10 ms; at once, the 5,000 points of a long document stop searches for 0.8 s.
 PORTION = 64
 
+log = logging.getLogger(__name__)
+
 _DENSE: Final = "dense"
 _SPARSE: Final = "bm25"
 _UNIT: Final = 1e-3  # how far from 1 a vector's norm may be: what embedders promise
@@ -88,9 +91,6 @@ MAX_INDEXES: Final = 72  # each slows every write a little: a tenant with very m
 
 # Reading three keys of a payload costs 13 µs, 2.6 ms for the candidates of two arms: half of a search. 25 MB when full.
 IDENTITIES: Final = 100_000
-
-# Up to here comparing every point of a tenant is quick (two arms over a fifth of 100,000 points take 7 ms).
-OPTIMISE_ABOVE: Final = 100_000
 
 PointId = int | UUID | str
 T = TypeVar("T")
@@ -260,7 +260,7 @@ class EdgeIndex:
         """Everything written is on disk, power loss included. Stands still for 0.1 s and more at 20,000 points."""
         self._engine(self._shard.flush)
 
-    def optimise(self, *, above: int = OPTIMISE_ABOVE) -> bool:
+    def optimise(self, *, above: int) -> bool:
         """Builds the search graph if more than `above` points are without, and says whether it did.
 
         Stands still for a minute and more at 100,000 points: only before anybody is served.
@@ -268,6 +268,7 @@ class EdgeIndex:
         health = self.health()
         if health["points"] - health["indexed"] <= above:
             return False
+        log.info("building the search graph of %s points before the index is ready", health["points"])
         self._engine(self._shard.optimize)
         self._optimised.write_text(str(health["points"]))
         return True

@@ -7,14 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
-
-from retrieval.embedding import Embedder, EmbeddingSpec
-from retrieval.wordpiece_tokenizer import WordPieceTokenizer
 
 EngineName = Literal["openvino", "torch"]
 Device = Literal["cpu", "cuda"]
@@ -95,41 +92,6 @@ def write_measured(path: Path, measured: Sequence[Measured]) -> None:
 def read_measured(path: Path) -> list[Measured]:
     stored = json.loads(path.read_text(encoding="ascii"))
     return [Measured(**(item | {"engine": Engine(**item["engine"])})) for item in stored]
-
-
-def open_engine(
-    engine: Engine,
-    *,
-    model_folder: Path,
-    converted: Path | None,
-    spec: EmbeddingSpec,
-    threads: int,
-    passage_token_budget: Callable[[], int | None] | None = None,
-) -> Embedder:
-    """Imports only the engine asked for: a process on OpenVINO never loads torch."""
-    tokenizer = WordPieceTokenizer(model_folder)
-    if engine.name == "openvino" and converted is not None:
-        from retrieval.openvino_embedder import OpenVinoEmbedder
-
-        return OpenVinoEmbedder(
-            converted,
-            spec,
-            tokenizer,
-            precision="bf16" if engine.precision == "bf16" else "f32",
-            threads=threads,
-            passage_token_budget=passage_token_budget,
-        )
-    from retrieval.torch_embedder import TorchEmbedder
-
-    return TorchEmbedder(
-        model_folder,
-        spec,
-        tokenizer,
-        device=engine.device,
-        precision=engine.precision,
-        threads=threads,
-        passage_token_budget=passage_token_budget,
-    )
 
 
 def _cpu_info(name: str) -> str:

@@ -11,14 +11,18 @@ import random
 import sys
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retrieval.embedder_choice import Engine, Measured, candidates, cpu_flags, open_engine, write_measured
-from retrieval.embedding import Embedder
+from retrieval.embedder_choice import Engine, Measured, candidates, cpu_flags, write_measured
+from retrieval.embedding import Embedder, EmbeddingSpec
 from retrieval.model_folder import find_model_folder
+from retrieval.openvino_embedder import OpenVinoEmbedder
+from retrieval.torch_embedder import TorchEmbedder
+from retrieval.wordpiece_tokenizer import WordPieceTokenizer
 
 # 16 passages are a fifth of a second of work on two idle cores: enough for batches of the usual size.
 PASSAGES = 16
@@ -65,6 +69,19 @@ def measure(embedders: dict[Engine, Embedder], texts: list[str], *, threads: int
         Measured(engine, tokens / seconds[engine], cosines[engine], threads if engine.name == "openvino" else 1)
         for engine in embedders
     ]
+
+
+def open_engine(
+    engine: Engine, *, model_folder: Path, converted: Path | None, spec: EmbeddingSpec, threads: int
+) -> Embedder:
+    """Any of the candidates. Processes that serve open the one chosen, by the wiring, and load no other."""
+    tokenizer = WordPieceTokenizer(model_folder)
+    if engine.name == "openvino" and converted is not None:
+        precision: Literal["f32", "bf16"] = "bf16" if engine.precision == "bf16" else "f32"
+        return OpenVinoEmbedder(converted, spec, tokenizer, precision=precision, threads=threads)
+    return TorchEmbedder(
+        model_folder, spec, tokenizer, device=engine.device, precision=engine.precision, threads=threads
+    )
 
 
 def main(folder: Path, converted: Path | None, threads: int, target: Path) -> None:

@@ -10,14 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.canaries import Canary, read_canaries
-from retrieval.embedder_choice import Measured, fastest, machine_key, open_engine, read_measured
-from retrieval.embedding import Embedder, EmbeddingSpec
+from retrieval.embedder_choice import Measured, fastest, machine_key, read_measured
+from retrieval.embedding import EmbeddingSpec
 from retrieval.errors import Refused
 from retrieval.model_folder import ModelFolder, find_model_folder, weights_digest
 
@@ -62,24 +62,6 @@ def prepare(model: str, cache: Path, *, threads: int | None = None) -> PreparedM
         converted=_converted(home),
         canaries=read_canaries(home / "canaries.json"),
         measured=fastest(read_measured(choice)),
-    )
-
-
-def open_embedder(
-    prepared: PreparedModel, *, threads: int, passage_token_budget: Callable[[], int | None] | None = None
-) -> Embedder:
-    """The embedder chosen for this machine. Imports that engine and no other.
-
-    `passage_token_budget` is asked before every passage batch; None, or an answer of None, is the engine's own best.
-    While people search, let it return `prepared.measured.tokens_within(0.05)`.
-    """
-    return open_engine(
-        prepared.measured.engine,
-        model_folder=prepared.folder.path,
-        converted=prepared.converted,
-        spec=prepared.spec,
-        threads=threads,
-        passage_token_budget=passage_token_budget,
     )
 
 

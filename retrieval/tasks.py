@@ -16,7 +16,11 @@ from retrieval.documents import Content, Document, Lane, Stage
 
 @dataclass(frozen=True, slots=True)
 class TaskPointer:
-    """What a queue carries: enough to claim the task, to be fair between tenants, and to run it alone if it must."""
+    """What a queue carries: enough to claim the task, to be fair between tenants, and to run it alone if it must.
+
+    `weight` is how much work it is, for a worker that takes no more than it can hold: the content's bytes for a parse,
+    its tokens for an embedding, 0 for the rest. `traceparent` is the W3C trace it belongs to, if it is known.
+    """
 
     task_id: int
     tenant: str
@@ -24,11 +28,14 @@ class TaskPointer:
     stage: Stage
     lane: Lane
     solitary: bool = False
+    weight: int = 0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A held task. `document` is the row as it was when claimed; `content` and `chunk_file` are its version's.
+    """A held task. `document` is the row as it was when claimed; `content` and `chunk_file` are its version's. To a
+    parse and an embedding, `document` reads as it will once their version is live.
 
     `subject` narrows an erase: an attempt's number, or "" for everything that the version replaced. `reuse_vectors`
     is false for a reprocessing, which embeds everything again. `content` is None for an erase of a version long gone.

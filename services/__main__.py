@@ -6,10 +6,14 @@ import argparse
 import logging
 import socket
 import sys
+from dataclasses import asdict
 
 from retrieval.errors import RagstoneError
+from services import processes, wiring
+from services.layout import Layout
+from services.lifeline import Lifeline
 from services.settings import BadSettings, Settings, read_settings
-from services.supervisor import REFUSED
+from services.supervisor import REFUSED, Supervisor
 
 API_ROLES = ("documents", "search", "summary")
 WORK_ROLES = ("watch", "parse", "embed", "janitor")
@@ -40,6 +44,7 @@ def _arguments() -> argparse.ArgumentParser:
     _add_lifeline(index, required=False)
     models = processes.add_parser("models", help="converts and measures the embedding model")
     models.add_argument("action", choices=["prepare"])
+    processes.add_parser("migrate", help="brings the catalogue's database to this version's schema")
     janitor = processes.add_parser("janitor", help="one round of the janitor, beside a running install")
     janitor.add_argument("--once", action="store_true", required=True)
     api = processes.add_parser(",".join(API_ROLES), help="the HTTP API; started by the supervisor")
@@ -57,10 +62,6 @@ def _add_lifeline(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from services import processes, wiring
-    from services.lifeline import Lifeline
-    from services.supervisor import Supervisor
-
     process = arguments.process
     if process == "all":
         return Supervisor(settings).run()
@@ -68,6 +69,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         prepared = wiring.open_model(settings)
         print(f"{prepared.spec.model}: {prepared.measured.engine}")
         return 0
+    if process == "migrate":
+        return _migrate(settings)
     if process == "janitor":
         return _janitor_once(settings)
     lifeline = None if arguments.lifeline_fd is None else Lifeline(arguments.lifeline_fd)
@@ -83,11 +86,16 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _migrate(settings: Settings) -> int:
+    layout = Layout(settings.data)
+    if settings.database.url is None:
+        layout.prepare()
+    wiring.open_catalogue(settings, layout, migrate=True).close()
+    print("The catalogue's database has this version's schema.")
+    return 0
+
+
 def _janitor_once(settings: Settings) -> int:
-    from dataclasses import asdict
-
-    from services import wiring
-
     drift = wiring.make_janitor(wiring.share(settings), holder="janitor-once").round()
     print(", ".join(f"{name} {value}" for name, value in asdict(drift).items()))
     return 0

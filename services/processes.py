@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from retrieval.index_server import serve
 from services import wiring
 from services.layout import Layout
 from services.lifeline import Crew, Lifeline, stop_on_signals
@@ -26,17 +27,12 @@ PATIENCE_S = 15.0
 
 def run_index(settings: Settings, lifeline: Lifeline | None, *, address: str | None) -> None:
     """Holds the edge engine and serves it to the other processes."""
-    from retrieval.index_server import serve
-
     stop = stop_on_signals()
     layout = Layout(settings.data)
     layout.prepare()
     prepared = wiring.open_model(settings)
     index = wiring.open_edge_index(settings, layout, prepared, wait_s=PATIENCE_S)
-    health = index.health()
-    if health["points"] - health["indexed"] > settings.search.optimise_above:
-        log.info("optimising the index of %s points before it is ready", health["points"])
-        index.optimise()
+    index.optimise(above=settings.search.optimise_above)
     try:
         serve(index, address or str(layout.index_socket), ready=None if lifeline is None else lifeline.ready, stop=stop)
     finally:
@@ -87,7 +83,7 @@ def run_work(settings: Settings, lifeline: Lifeline, *, worker: str, compare_fir
     shared = wiring.share(settings)
     work = wiring.make_work(shared, worker=worker)
     if compare_first:
-        log.info("the last end was no clean one; index compared with catalogue: %s", work.janitor.round())
+        log.info("the last end was no clean one; index compared with catalogue: %s", work.first_look.round())
     crew = Crew(stop)
     for name, run in work.threads.items():
         crew.start(name, run)

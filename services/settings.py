@@ -29,11 +29,21 @@ _QUIET = {
 
 
 class Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What is wrong is named, not shown: it may be a password.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class DatabaseSettings(Group):
-    url: str | None = Field(None, description="SQLAlchemy URL of the catalogue; default SQLite in the data folder.")
+    url: SecretStr | None = Field(
+        None,
+        description="The catalogue's database, such as postgresql://user:password@host:5432/database; default SQLite "
+        "in the data folder.",
+    )
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the catalogue is a file of this machine, and so this install's own."""
+        return self.url is None or self.url.get_secret_value().startswith("sqlite")
 
 
 class QdrantSettings(Group):
@@ -107,7 +117,7 @@ class SearchSettings(Group):
     permits: int = Field(16, ge=1, description="Searches at once in one process; more are told to come back.")
     query_chars: int = Field(10_000, ge=1, description="Longest query.")
     optimise_above: int = Field(
-        100_000, ge=0, description="Points without a graph above which the index optimises itself before it is ready."
+        50_000, ge=0, description="Points without a graph above which the index optimises itself before it is ready."
     )
 
 
@@ -128,7 +138,9 @@ class GeneratorSettings(Group):
 class Settings(BaseSettings):
     """Everything a process may be told, read once."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     data: Path = Field(Path("var"), description="Data folder.")
     drop: Path | None = Field(None, description="Drop folder; default `drop` in the data folder.")
@@ -155,8 +167,6 @@ class Settings(BaseSettings):
     def _check(self) -> Settings:
         if self.kafka.bootstrap or self.blobs.url:
             raise ValueError("Kafka and object storage come with a later version; unset RAGSTONE_KAFKA/BLOBS settings.")
-        if self.database.url and not self.database.url.startswith("sqlite"):
-            raise ValueError("PostgreSQL comes with a later version; unset RAGSTONE_DATABASE__URL.")
         if bool(self.generator.base_url) != bool(self.generator.model):
             raise ValueError("Set RAGSTONE_GENERATOR__BASE_URL and RAGSTONE_GENERATOR__MODEL together, or neither.")
         if not self.bootstrap_key_file and not _is_loopback(self.host):

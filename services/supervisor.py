@@ -7,6 +7,7 @@ if it was the one that ingests, its death is recorded against what it was at, fo
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from retrieval.errors import Conflict, RagstoneError
+from retrieval.errors import Conflict, RagstoneError, Unavailable
 from services import wiring
 from services.access import Access
 from services.layout import DataLock, Layout
@@ -28,7 +29,7 @@ from services.settings import Settings, child_environment
 log = logging.getLogger(__name__)
 
 REFUSED = 78  # a process that refuses its settings, data or machine: starting it again would refuse again
-_START_S = 120.0  # a first start converts the model and may optimise the index
+_START_S = 120.0  # a first start converts the model
 _STEADY_S = 30.0  # a process that lived so long is started again at once
 _LONGEST_PAUSE_S = 10.0
 
@@ -50,6 +51,7 @@ class _Child:
     name: str
     arguments: list[str]
     descriptors: tuple[int, ...] = ()
+    start_s: float = _START_S
     process: subprocess.Popen[bytes] | None = None
     line: socket.socket | None = None
     started: float = 0.0
@@ -111,13 +113,16 @@ class Supervisor:
 
     def _open_data(self) -> None:
         """The lock is ours, so every process of the predecessor is dead: what it held is free."""
-        catalogue = wiring.open_catalogue(self._settings, self._layout, migrate=True)
+        # A database server may have other processes on it: when its schema changes is for its operator to say.
+        embedded = self._settings.database.is_embedded
+        catalogue = wiring.open_catalogue(self._settings, self._layout, migrate=embedded)
         catalogue.bind_spec(wiring.spec_facts(wiring.open_model(self._settings).spec))
         catalogue.tasks.predecessors_died()
         catalogue.close()
 
     def _children(self, listener: socket.socket) -> list[_Child]:
-        children = [] if self._settings.qdrant.url else [_Child("index", ["index"])]
+        # An index that optimises before it is ready takes a minute for 100,000 points: it is waited for while it lives.
+        children = [] if self._settings.qdrant.url else [_Child("index", ["index"], start_s=math.inf)]
         children.append(_Child("work", ["watch,parse,embed,janitor"]))
         fd = listener.fileno()
         children.append(_Child("api", ["documents,search,summary", f"--listen-fd={fd}"], (fd,)))
@@ -146,7 +151,7 @@ class Supervisor:
         threading.Thread(target=_listen_for_ready, args=(child, ours), daemon=True).start()
 
     def _await_ready(self, child: _Child, stop: threading.Event) -> None:
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + child.start_s
         while not child.ready.wait(0.02):
             assert child.process is not None
             status = child.process.poll()
@@ -157,7 +162,7 @@ class Supervisor:
             if status is not None:
                 raise ChildRefused(f"The process {child.name} could not start (status {status}).")
             if time.monotonic() > deadline:
-                raise ChildRefused(f"The process {child.name} was not ready within {_START_S:.0f} seconds.")
+                raise ChildRefused(f"The process {child.name} was not ready within {child.start_s:.0f} seconds.")
 
     def _watch(self, children: list[_Child], stop: threading.Event) -> None:
         while not stop.wait(0.1):
@@ -177,9 +182,12 @@ class Supervisor:
         self._start(child)
 
     def _record_death(self, worker: str) -> None:
-        catalogue = wiring.open_catalogue(self._settings, self._layout)
-        catalogue.tasks.worker_died(worker)
-        catalogue.close()
+        try:
+            catalogue = wiring.open_catalogue(self._settings, self._layout)
+            catalogue.tasks.worker_died(worker)
+            catalogue.close()
+        except Unavailable as error:
+            log.warning("the death of %s is not recorded, its leases will run out: %s", worker, error)
 
     def _end(self, child: _Child) -> bool:
         """Asks, waits, insists; whether it ended well."""

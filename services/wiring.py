@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retrieval.catalogue import Catalogue
 from retrieval.embedding import Embedder, EmbeddingSpec
 from retrieval.errors import Unavailable
 from retrieval.index import Index
-from retrieval.model_preparation import PreparedModel, open_embedder, prepare
+from retrieval.model_preparation import PreparedModel, prepare
+from retrieval.wordpiece_tokenizer import WordPieceTokenizer
 from services.courtesy import Courtesy
 from services.layout import Layout
 from services.settings import Settings
@@ -51,16 +52,52 @@ class Shared:
 
 
 def open_catalogue(settings: Settings, layout: Layout, *, migrate: bool = False) -> Catalogue:
+    """Refuses a database whose schema is not this program's, unless it may bring it there."""
     from retrieval.sql_catalogue.catalogue import SqlCatalogue
     from retrieval.sql_catalogue.ledger import RetryPolicy
 
     work = settings.work
     policy = RetryPolicy(failures=work.failures, kills=work.kills, base_s=work.retry_base_s)
-    return SqlCatalogue(settings.database.url or layout.catalogue_url, policy=policy, migrate=migrate)
+    given = settings.database.url
+    url = layout.catalogue_url if given is None else given.get_secret_value()
+    return SqlCatalogue(url, policy=policy, migrate=migrate)
 
 
 def open_model(settings: Settings) -> PreparedModel:
     return prepare(settings.embedder.model, settings.model_cache, threads=_threads(settings))
+
+
+def open_embedder(
+    prepared: PreparedModel, *, threads: int, passage_token_budget: Callable[[], int | None] | None = None
+) -> Embedder:
+    """The embedder chosen for this machine. A process on OpenVINO never loads torch.
+
+    `passage_token_budget` is asked before every passage batch; None, or an answer of None, is the engine's own best.
+    """
+    engine, spec = prepared.measured.engine, prepared.spec
+    tokenizer = WordPieceTokenizer(prepared.folder.path)
+    if engine.name == "openvino" and prepared.converted is not None:
+        from retrieval.openvino_embedder import OpenVinoEmbedder
+
+        return OpenVinoEmbedder(
+            prepared.converted,
+            spec,
+            tokenizer,
+            precision="bf16" if engine.precision == "bf16" else "f32",
+            threads=threads,
+            passage_token_budget=passage_token_budget,
+        )
+    from retrieval.torch_embedder import TorchEmbedder
+
+    return TorchEmbedder(
+        prepared.folder.path,
+        spec,
+        tokenizer,
+        device=engine.device,
+        precision=engine.precision,
+        threads=threads,
+        passage_token_budget=passage_token_budget,
+    )
 
 
 def open_index_client(settings: Settings, layout: Layout) -> Index:
@@ -187,10 +224,13 @@ def make_work(shared: Shared, *, worker: str) -> Work:
     from ingest.doorbell import Doorbell
     from ingest.drop_folder import DropFolder, WatchTimes
     from ingest.embed_stage import EmbedStage
+    from ingest.embed_worker import EmbedWorker
+    from ingest.janitor import LEASE
     from ingest.leasing import NamedLease
     from ingest.memory_queue import MemoryQueue
     from ingest.parse_stage import ParseStage
     from ingest.publication import Publisher
+    from ingest.slices import size_for
     from ingest.upkeep import Upkeep
     from ingest.workers import Heartbeat, Settlement, Solitude, Worker, Workplace, one_by_one
     from retrieval.canaries import check_canaries
@@ -226,31 +266,37 @@ def make_work(shared: Shared, *, worker: str) -> Work:
         scratch=layout.scratch,
     )
     embed = EmbedStage(
+        catalogue=catalogue,
         blobs=blobs,
         index=index,
         embedder=embedder,
         bm25=Bm25Encoder(),
         publisher=publisher,
         settle=settlement.settle,
+        slice_chunks=size_for(shared.prepared.measured.tokens_per_s),
     )
     upkeep = Upkeep(catalogue=catalogue, index=index)
 
     def lease(name: str) -> NamedLease:
         return NamedLease(catalogue.leases, name, holder=worker, seconds=work.lease_s)
 
+    def fenced(name: str) -> Catalogue:
+        """For one who may have slept through the end of its lease: then it writes nothing."""
+        return catalogue.fenced(name, holder=worker)
+
     settings.drop_folder.mkdir(parents=True, exist_ok=True)
     watch = settings.watch
     drop_folder = DropFolder(
         root=settings.drop_folder,
         tenant=DEFAULT_TENANT,
-        catalogue=catalogue,
-        intake=_intake(shared, blobs, lambda: None),
+        catalogue=fenced("watcher"),
+        intake=_intake(replace(shared, catalogue=fenced("watcher")), blobs, lambda: None),
         lease=lease("watcher"),
         times=WatchTimes(watch.scan_s, watch.settle_s, watch.grace_s),
         hold_share=watch.hold_share,
     )
     dispatcher = Dispatcher(
-        catalogue=catalogue,
+        catalogue=fenced("dispatcher"),
         queue=queue,
         doorbell=doorbell,
         lease=lease("dispatcher"),
@@ -258,13 +304,13 @@ def make_work(shared: Shared, *, worker: str) -> Work:
         poll_s=work.poll_s,
     )
     parse_worker = Worker(place, stages=[Stage.PARSE], batch=1, run=one_by_one(settlement, parse.run))
-    janitor = make_janitor(shared, holder=worker)
+    janitor = make_janitor(replace(shared, catalogue=fenced(LEASE)), holder=worker)
     threads: dict[str, Callable[[Any], None]] = {
         "heartbeat": Heartbeat(catalogue, worker=worker, lease_s=work.lease_s).run,
         "dispatcher": dispatcher.run,
         "janitor": janitor.run,
         "drop-folder": drop_folder.run,
-        "embed": Worker(place, stages=[Stage.EMBED], batch=work.batch, run=embed.run).run,
+        "embed": EmbedWorker(place, embed, documents=work.batch).run,
         "upkeep": Worker(
             place, stages=[Stage.ERASE, Stage.REPAINT], batch=1, run=one_by_one(settlement, upkeep.run)
         ).run,
@@ -275,7 +321,7 @@ def make_work(shared: Shared, *, worker: str) -> Work:
         parser.close()
         doorbell.close()
 
-    return Work(threads=threads, place=place, janitor=janitor, close=close)
+    return Work(threads=threads, place=place, first_look=make_janitor(shared, holder=worker), close=close)
 
 
 def make_janitor(shared: Shared, *, holder: str) -> Janitor:
@@ -295,11 +341,12 @@ def make_janitor(shared: Shared, *, holder: str) -> Janitor:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The threads of an ingesting process by name, and what ends with them."""
+    """The threads of an ingesting process by name, and what ends with them. `first_look` is a janitor for one round
+    before they start, without the lease."""
 
     threads: Mapping[str, Callable[[Any], None]]
     place: Workplace
-    janitor: Janitor
+    first_look: Janitor
     close: Callable[[], None]
 
 

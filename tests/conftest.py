@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.catalogue_fixtures import postgres
+from tests.kafka_broker import kafka_broker
 from tests.running import RunningServer
+
+__all__ = ["kafka_broker", "postgres", "server"]
 
 
 @pytest.fixture(scope="session")

@@ -6,36 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Row, Table, and_, insert, select, update
 
 from retrieval import identity
 from retrieval.documents import Attributes, DocumentState, Stage, Submission
-from retrieval.errors import NotFound, Quarantined
-from retrieval.filters import encode_fields
+from retrieval.errors import Conflict, NotFound, Quarantined
 from retrieval.principal import EVERYBODY
 from retrieval.sql_catalogue import ledger
-from retrieval.sql_catalogue.sql_filters import stored
+from retrieval.sql_catalogue.shown_version import encoded_fields, showing
 from retrieval.sql_catalogue.tables import collections, dead_letters, documents, tasks, versions
 
 # The dead letters whose content is refused until they are redriven or dropped, or the parser changes.
 QUARANTINE_CODES = ("kills_worker", "parse_limit")
-_GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
-
-
-def encoded_fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The filter fields of a document row in their stored form."""
-    return stored(
-        encode_fields(
-            title=document["title"],
-            external_id=document["external_id"],
-            source=document["source"],
-            media_type=document["media_type"],
-            language=document["language"],
-            created_at=document["created_at"],
-            pages=document["pages"],
-            metadata=document["metadata"],
-        )
-    )
 
 
 class Acceptance:
@@ -44,11 +26,12 @@ class Acceptance:
     def __init__(self, connection: Connection, submissions: Sequence[Submission], *, now: float) -> None:
         self._connection = connection
         self._now = now
-        self._collections = self._rows(collections, {s.collection_id for s in submissions})
+        self._collections = self._rows(collections, {s.collection_id for s in submissions}, shared=True)
         self._documents = {
             key: dict(row._mapping)
             for key, row in self._rows(documents, {document_id_of(s) for s in submissions}).items()
         }
+        self._newest = self._newest_versions()
         self._quarantined = self._open_quarantines(submissions)
         self._new: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
@@ -80,10 +63,11 @@ class Acceptance:
         if owed:
             self._connection.execute(insert(tasks), owed)
         self._documents |= {row["id"]: row for row in rows}
+        self._newest |= {key: version for key, (_, version) in self._new.items()}
         self._new.clear()
 
     def _accept_new(self, key: str, submission: Submission, collection: Row[Any]) -> None:
-        document = {
+        attributes = {
             "id": key,
             "tenant": submission.tenant,
             "collection_id": submission.collection_id,
@@ -91,45 +75,37 @@ class Acceptance:
             "identity_value": submission.identity_value,
             "created_at": self._now,
             **_fresh(submission, collection),
-            **_version_values(submission, version=1, now=self._now),
-            "live_version": None,
-            "live_attempt": None,
-            "pages": None,
-            "chunks": None,
-            "tokens": None,
+            **_progress(submission, version=1, now=self._now),
             "rev": 1,
         }
-        document["fields"] = encoded_fields(document)
-        self._new[key] = (document, _version_row(document, submission))
+        version = _version_row(attributes, submission, source=submission.source)
+        document = showing(attributes, version)
+        self._new[key] = (document, version)
         if submission.refusal is not None:
             self.flush()
             self._refuse(document, submission)
 
     def _accept_known(self, known: dict[str, Any], submission: Submission, collection: Row[Any]) -> None:
-        same = (
-            submission.refusal is None
-            and known["sha256"] == submission.content.sha256
-            and known["media_type"] == submission.content.media_type
-            and known["state"] not in (*_GONE, DocumentState.FAILED.value)
-        )
-        if same:
-            change_attributes(self._connection, known, submission.attributes, now=self._now)
+        newest = self._newest.get(known["id"])  # a tombstone's version has no row
+        if newest is not None and _is_same(known, newest, submission):
+            unsaid = _unsaid(newest, collection)
+            change_attributes(self._connection, known, submission.attributes, unsaid=unsaid, now=self._now)
             return
-        if known["state"] in _GONE:
-            known.update(_fresh(submission, collection), live_version=None, live_attempt=None)
-            known.update(pages=None, chunks=None, tokens=None)
-            changed = True
+        if newest is None:
+            known.update(_fresh(submission, collection))
+            changed, source = True, submission.source
         else:
-            changed = apply_attributes(known, submission.attributes)
-        if not known["title_given"]:
-            known["title"] = submission.default_title
-        known.update(_version_values(submission, version=known["version"] + 1, now=self._now))
-        known["source"] = submission.source or known["source"]
-        fields = encoded_fields(known)
-        # What filters ask may have changed without the caller's attributes: a title, a media type.
-        known["rev"] += changed or fields != known["fields"]
-        known["fields"] = fields
-        version = _version_row(known, submission)
+            changed = apply_attributes(known, submission.attributes, _unsaid(newest, collection))
+            source = submission.source or newest["source"]
+        known.update(_progress(submission, version=known["version"] + 1, now=self._now))
+        version = _version_row(known, submission, source=source)
+        before = known["fields"]
+        if known["live_version"] is None:
+            known.update(showing(known, version))
+        else:
+            known["fields"] = encoded_fields(known)
+        moved = changed or known["fields"] != before
+        known["rev"] += moved
         if submission.refusal is None:
             ledger.new_version(self._connection, known, version, now=self._now)
         else:
@@ -137,7 +113,8 @@ class Acceptance:
             self._connection.execute(insert(versions).values(**version))
             ledger.close_letters(self._connection, known["id"], by="superseded", now=self._now)
             self._refuse(known, submission)
-        if known["live_version"] is not None:
+        self._newest[known["id"]] = version
+        if moved and known["live_version"] is not None:
             ledger.owe_repaint(self._connection, known, now=self._now)
 
     def _refuse(self, document: Mapping[str, Any], submission: Submission) -> None:
@@ -159,12 +136,25 @@ class Acceptance:
             )
         )
 
-    def _rows(self, table: Table, ids: set[str]) -> dict[str, Row[Any]]:
+    def _rows(self, table: Table, ids: set[str], *, shared: bool = False) -> dict[str, Row[Any]]:
+        """Those that exist; nobody else changes them before this transaction ends."""
         rows: dict[str, Row[Any]] = {}
         wanted = sorted(ids)
         for start in range(0, len(wanted), 500):  # below SQLite's limit of bound parameters
-            portion = wanted[start : start + 500]
-            rows |= {row.id: row for row in self._connection.execute(select(table).where(table.c.id.in_(portion)))}
+            here = table.c.id.in_(wanted[start : start + 500])
+            query = select(table).where(here).order_by(table.c.id).with_for_update(read=shared)
+            rows |= {row.id: row for row in self._connection.execute(query)}
+        return rows
+
+    def _newest_versions(self) -> dict[str, dict[str, Any]]:
+        """The rows of the newest versions, by document; a tombstone's version has none."""
+        rows: dict[str, dict[str, Any]] = {}
+        newest = and_(versions.c.document_id == documents.c.id, versions.c.version == documents.c.version)
+        wanted = sorted(self._documents)
+        for start in range(0, len(wanted), 500):
+            here = documents.c.id.in_(wanted[start : start + 500])
+            for row in self._connection.execute(select(versions).join(documents, newest).where(here)):
+                rows[row.document_id] = dict(row._mapping)
         return rows
 
     def _open_quarantines(self, submissions: Sequence[Submission]) -> set[tuple[str, str, str]]:
@@ -185,8 +175,8 @@ def document_id_of(submission: Submission) -> str:
     )
 
 
-def apply_attributes(document: dict[str, Any], attributes: Attributes) -> bool:
-    """Applies what was given to a document row; whether anything changed."""
+def apply_attributes(document: dict[str, Any], attributes: Attributes, unsaid: Mapping[str, Any]) -> bool:
+    """Applies what was given to a document row, and `unsaid` where it was withdrawn; whether anything changed."""
     given: dict[str, Any] = {
         "title": attributes.title,
         "external_id": attributes.external_id,
@@ -195,19 +185,32 @@ def apply_attributes(document: dict[str, Any], attributes: Attributes) -> bool:
     }
     if attributes.title is not None:
         given["title_given"] = True  # also of the same title: from now on no parsed one replaces it
-    changed = {key: value for key, value in given.items() if value is not None and value != document[key]}
+    values = {key: value for key, value in given.items() if value is not None}
+    values |= {key: unsaid[key] for key in attributes.withdrawn}
+    if "title" in attributes.withdrawn:
+        values["title_given"] = False
+    changed = {key: value for key, value in values.items() if value != document[key]}
     document.update(changed)
     return bool(changed)
 
 
-def change_attributes(connection: Connection, document: dict[str, Any], attributes: Attributes, *, now: float) -> None:
+def change_attributes(
+    connection: Connection,
+    document: dict[str, Any],
+    attributes: Attributes,
+    *,
+    unsaid: Mapping[str, Any] | None = None,
+    now: float,
+) -> None:
     """Attributes on a document whose content stays: shown at once, repainted, and a new title embedded again."""
-    title = document["title"]
-    if not apply_attributes(document, attributes):
+    of_content = _newest(connection, document).title
+    embedded = document["title"] if document["title_given"] else of_content
+    if not apply_attributes(document, attributes, unsaid or {}):
         return
     document.update(rev=document["rev"] + 1, updated_at=now)
     document["fields"] = encoded_fields(document)
-    if document["title"] != title and document["state"] != DocumentState.FAILED.value:
+    title = document["title"] if document["title_given"] else of_content
+    if title != embedded and document["state"] != DocumentState.FAILED.value:
         again(connection, document, reuse_vectors=True, now=now)
     else:
         connection.execute(update(documents).where(documents.c.id == document["id"]).values(**document))
@@ -222,10 +225,10 @@ def again(
     now: float,
     fingerprint: str | None = None,
 ) -> None:
-    """A new version of the same content."""
-    newest = connection.execute(
-        select(versions).where(versions.c.document_id == document["id"], versions.c.version == document["version"])
-    ).one()
+    """A new version of the newest content; `Conflict` where that was never stored."""
+    newest = _newest(connection, document)
+    if not newest.stored:
+        raise Conflict("The newest file was refused before it was stored; send a mended one in its place.")
     document.update(
         version=document["version"] + 1,
         state=DocumentState.RECEIVED.value,
@@ -245,29 +248,39 @@ def again(
     ledger.new_version(connection, document, version, now=now)
 
 
+def _newest(connection: Connection, document: Mapping[str, Any]) -> Row[Any]:
+    query = select(versions).where(versions.c.document_id == document["id"], versions.c.version == document["version"])
+    return connection.execute(query).one()
+
+
 def _fresh(submission: Submission, collection: Row[Any]) -> dict[str, Any]:
     """The attributes of a document that has none yet."""
     attributes = submission.attributes
-    default = [EVERYBODY] if collection.default_readers is None else list(collection.default_readers)
     return {
         "title": attributes.title or submission.default_title,
         "title_given": attributes.title is not None,
         "external_id": attributes.external_id,
-        "source": submission.source,
         "metadata": dict(attributes.metadata or {}),
-        "readers": default if attributes.readers is None else list(attributes.readers),
-        "language": None,
+        "readers": _default_readers(collection) if attributes.readers is None else list(attributes.readers),
+        "live_version": None,
+        "live_attempt": None,
     }
 
 
-def _version_values(submission: Submission, *, version: int, now: float) -> dict[str, Any]:
-    """What a document row says of its newest version."""
+def _unsaid(newest: Mapping[str, Any], collection: Row[Any]) -> dict[str, Any]:
+    """The attributes of a document of which nobody said anything."""
+    return {"title": newest["title"], "external_id": None, "metadata": {}, "readers": _default_readers(collection)}
+
+
+def _default_readers(collection: Row[Any]) -> list[str]:
+    return [EVERYBODY] if collection.default_readers is None else list(collection.default_readers)
+
+
+def _progress(submission: Submission, *, version: int, now: float) -> dict[str, Any]:
+    """How a document row says that this version is the newest."""
     code, reason = submission.refusal or (None, None)
     return {
         "version": version,
-        "media_type": submission.content.media_type,
-        "bytes": submission.content.bytes,
-        "sha256": submission.content.sha256,
         "lane": submission.lane.value,
         "state": (DocumentState.RECEIVED if code is None else DocumentState.FAILED).value,
         "code": code,
@@ -276,7 +289,7 @@ def _version_values(submission: Submission, *, version: int, now: float) -> dict
     }
 
 
-def _version_row(document: Mapping[str, Any], submission: Submission) -> dict[str, Any]:
+def _version_row(document: Mapping[str, Any], submission: Submission, *, source: str | None) -> dict[str, Any]:
     content = submission.content
     return {
         "document_id": document["id"],
@@ -287,7 +300,27 @@ def _version_row(document: Mapping[str, Any], submission: Submission) -> dict[st
         "media_type": content.media_type,
         "name": content.name,
         "inline_text": content.inline_text,
+        "stored": submission.refusal is None,
+        "title": submission.default_title,
+        "source": source,
         "fingerprint": submission.fingerprint,
         "reuse_vectors": True,
+        "chunk_file": None,
+        "pages": None,
+        "chunks": None,
+        "tokens": None,
+        "language": None,
+        "partial_code": None,
+        "partial_reason": None,
         "created_at": document["updated_at"],
     }
+
+
+def _is_same(document: Mapping[str, Any], newest: Mapping[str, Any], submission: Submission) -> bool:
+    """Whether this is the content that is live or on its way, again."""
+    return (
+        submission.refusal is None
+        and newest["sha256"] == submission.content.sha256
+        and newest["media_type"] == submission.content.media_type
+        and document["state"] != DocumentState.FAILED.value
+    )

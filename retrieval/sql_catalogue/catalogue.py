@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import insert, select
 
 from retrieval.errors import Conflict
+from retrieval.sql_catalogue import schema
 from retrieval.sql_catalogue.blob_records import SqlBlobRecords
 from retrieval.sql_catalogue.collections import SqlCollections
-from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.database import Database, again_on_collision
 from retrieval.sql_catalogue.dead_letters import SqlDeadLetters
 from retrieval.sql_catalogue.documents import SqlDocuments
 from retrieval.sql_catalogue.drop_files import SqlDropFiles
-from retrieval.sql_catalogue.leases import SqlLeases
+from retrieval.sql_catalogue.leases import SqlLeases, holds
 from retrieval.sql_catalogue.ledger import RetryPolicy
 from retrieval.sql_catalogue.tables import facts
 from retrieval.sql_catalogue.tasks import SqlTasks
@@ -23,23 +25,43 @@ _SPEC = "embedding.spec"
 
 
 class SqlCatalogue:
-    """Opens the database at `url` (such as "sqlite:////data/catalogue.db"); `migrate` is for the process that may."""
+    """Opens the database at `url`, such as "sqlite:////data/catalogue.db" or "postgresql://user:password@host/database".
+
+    `migrate` is for the process that may; the others are refused (`Conflict`) by a schema that is not theirs.
+    """
 
     def __init__(self, url: str, *, policy: RetryPolicy | None = None, migrate: bool = False) -> None:
-        self._database = Database(url)
-        if migrate:
-            self._database.migrate()
-        self.collections = SqlCollections(self._database)
-        self.documents = SqlDocuments(self._database)
-        self.tasks = SqlTasks(self._database, policy or RetryPolicy())
-        self.dead_letters = SqlDeadLetters(self._database)
-        self.drop_files = SqlDropFiles(self._database)
-        self.leases = SqlLeases(self._database)
-        self.blobs = SqlBlobRecords(self._database)
+        self._policy = policy or RetryPolicy()
+        database = Database(url)
+        try:
+            if migrate:
+                schema.migrate(database)
+            else:
+                schema.check(database)
+        except BaseException:
+            database.close()
+            raise
+        self._speak_for(database)
+
+    def _speak_for(self, database: Database) -> None:
+        self._database = database
+        self.collections = SqlCollections(database)
+        self.documents = SqlDocuments(database)
+        self.tasks = SqlTasks(database, self._policy)
+        self.dead_letters = SqlDeadLetters(database)
+        self.drop_files = SqlDropFiles(database)
+        self.leases = SqlLeases(database)
+        self.blobs = SqlBlobRecords(database)
+
+    def fenced(self, lease: str, *, holder: str) -> SqlCatalogue:
+        fenced = copy.copy(self)
+        fenced._speak_for(self._database.checked(holds(lease, holder)))
+        return fenced
 
     def changes(self) -> int:
         return self._database.changes()
 
+    @again_on_collision
     def bind_spec(self, spec: Mapping[str, Any]) -> None:
         with self._database.write() as connection:
             bound = connection.execute(select(facts.c.value).where(facts.c.name == _SPEC)).scalar_one_or_none()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from retrieval.catalogue import UNSET, Page, Unset
@@ -15,7 +14,8 @@ from retrieval.documents import Collection, CollectionStatistics, DocumentState
 from retrieval.errors import Conflict, NotFound
 from retrieval.principal import Principal
 from retrieval.sql_catalogue import ledger
-from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.remembered import Remembered
 from retrieval.sql_catalogue.rows import as_collection
 from retrieval.sql_catalogue.tables import collections, documents
 
@@ -25,7 +25,7 @@ _TENANTS_KNOWN = 1_000
 class SqlCollections:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, tuple[int, Sequence[Collection]]] = {}
+        self._known: Remembered[str, Sequence[Collection]] = Remembered(database.changes, most=_TENANTS_KNOWN)
 
     def create(
         self,
@@ -44,11 +44,10 @@ class SqlCollections:
             "default_readers": None if default_readers is None else list(default_readers),
             "metadata_schema": metadata_schema,
             "deleting": False,
-            "created_at": time.time(),
         }
         try:
             with self._database.write() as connection:
-                connection.execute(insert(collections).values(**row))
+                connection.execute(insert(collections).values(**row, created_at=time_of(connection)))
         except IntegrityError as error:
             raise Conflict(
                 f"A collection {name} exists, or is still being deleted; its name is free when its documents are gone."
@@ -64,7 +63,9 @@ class SqlCollections:
     def _one(self, tenant: str, name: str) -> Collection:
         with self._database.read() as connection:
             row = connection.execute(
-                select(collections).where(collections.c.tenant == tenant, collections.c.name == name)
+                select(collections).where(
+                    collections.c.tenant == tenant, collections.c.name == name, collections.c.deleted_at.is_(None)
+                )
             ).one_or_none()
         if row is None:
             raise NotFound(f"There is no collection {name}.")
@@ -84,16 +85,21 @@ class SqlCollections:
 
     def _present(self, tenant: str) -> Sequence[Collection]:
         """The tenant's collections by name, as of now: read again only when somebody may have committed since."""
-        changes = self._database.changes()
-        known = self._known.get(tenant)
-        if known is not None and known[0] == changes:
-            return known[1]
-        query = select(collections).where(collections.c.tenant == tenant, collections.c.deleting.is_(False))
+        known = self._known.now()
+        if tenant not in known:
+            query = select(collections).where(collections.c.tenant == tenant, collections.c.deleting.is_(False))
+            with self._database.read() as connection:
+                known[tenant] = [as_collection(row) for row in connection.execute(query.order_by(collections.c.name))]
+        return known[tenant]
+
+    def ever_named(self, principal: Principal, name: str) -> list[Collection]:
+        query = select(collections).where(collections.c.tenant == principal.tenant, collections.c.name == name)
+        if principal.collections is not None:
+            query = query.where(collections.c.id.in_(principal.collections))
         with self._database.read() as connection:
-            found = [as_collection(row) for row in connection.execute(query.order_by(collections.c.name))]
-        if len(self._known) >= _TENANTS_KNOWN:
-            self._known.clear()
-        self._known[tenant] = (changes, found)
+            found = [as_collection(row) for row in connection.execute(query.order_by(collections.c.created_at))]
+        if not found:
+            raise NotFound(f"There is no collection {name}.")
         return found
 
     def page(self, principal: Principal, *, after: str | None, limit: int) -> Page[Collection]:
@@ -107,6 +113,7 @@ class SqlCollections:
         items = [as_collection(row) for row in rows[:limit]]
         return Page(items, items[-1].name if len(rows) > limit else None)
 
+    @again_on_collision
     def update(
         self,
         tenant: str,
@@ -128,6 +135,7 @@ class SqlCollections:
                 connection.execute(update(collections).where(collections.c.id == found.id).values(**values))
         return self.by_name(tenant, name)
 
+    @again_on_collision
     def delete(self, tenant: str, name: str) -> Collection:
         with self._database.write() as connection:
             changed = connection.execute(
@@ -139,12 +147,14 @@ class SqlCollections:
             raise NotFound(f"There is no collection {name}.")
         return self._one(tenant, name)
 
+    @again_on_collision
     def take_deletions(self, *, limit: int) -> int:
+        doomed_ones = select(collections).where(collections.c.deleting.is_(True), collections.c.deleted_at.is_(None))
         with self._database.read() as connection:
-            if not connection.execute(select(collections.c.id).where(collections.c.deleting.is_(True)).limit(1)).all():
+            if not connection.execute(doomed_ones.limit(1)).all():
                 return 0
         with self._database.write() as connection:
-            doomed = connection.execute(select(collections).where(collections.c.deleting.is_(True))).all()
+            doomed = connection.execute(doomed_ones.order_by(collections.c.id).with_for_update()).all()
             taken = 0
             for collection in doomed:
                 taken += self._take(connection, collection, limit=limit - taken)
@@ -155,16 +165,18 @@ class SqlCollections:
         rows = connection.execute(
             select(documents)
             .where(here, documents.c.state.not_in([DocumentState.DELETING.value, DocumentState.DELETED.value]))
+            .order_by(documents.c.id)
             .limit(limit)
+            .with_for_update()
         ).all()
-        now = time.time()
+        now = time_of(connection)
         for row in rows:
             ledger.bury(connection, dict(row._mapping), now=now)
         remaining = connection.execute(
             select(func.count()).select_from(documents).where(here, documents.c.state != DocumentState.DELETED.value)
         ).scalar_one()
         if not remaining:
-            connection.execute(delete(collections).where(collections.c.id == collection.id))
+            connection.execute(update(collections).where(collections.c.id == collection.id).values(deleted_at=now))
         return len(rows)
 
     def statistics(self, collection: Collection) -> CollectionStatistics:

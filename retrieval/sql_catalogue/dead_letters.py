@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, update
@@ -12,7 +11,7 @@ from retrieval.documents import DeadLetter, Document, DocumentState, Stage
 from retrieval.errors import Conflict, NotFound
 from retrieval.principal import Principal
 from retrieval.sql_catalogue import ledger
-from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.rows import as_document, as_letter, select_documents, select_letters
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import dead_letters, documents
@@ -46,11 +45,14 @@ class SqlDeadLetters:
         with self._database.read() as connection:
             return as_letter(self._one(connection, principal, letter_id))
 
+    @again_on_collision
     def redrive(self, principal: Principal, letter_id: str) -> Document:
-        now = time.time()
         with self._database.write() as connection:
-            letter = self._one(connection, principal, letter_id)
-            document = connection.execute(select_documents().where(documents.c.id == letter.document_id)).one()
+            now = time_of(connection)
+            known = self._one(connection, principal, letter_id)
+            its_own = select_documents().where(documents.c.id == known.document_id)
+            document = connection.execute(its_own.with_for_update(of=documents)).one()
+            letter = self._one(connection, principal, letter_id, held=True)
             if letter.closed_at is not None or document.version != letter.version:
                 raise Conflict("The dead letter is closed: its version is no longer the newest, or it was decided.")
             # A refusal at intake has no bytes to parse; the file must be sent again.
@@ -68,12 +70,13 @@ class SqlDeadLetters:
             ledger.owe(connection, ledger.task_row(row, stage, now=now))
             return as_document(connection.execute(select_documents().where(documents.c.id == document.id)).one())
 
+    @again_on_collision
     def drop(self, principal: Principal, letter_id: str) -> None:
         with self._database.write() as connection:
-            letter = self._one(connection, principal, letter_id)
+            letter = self._one(connection, principal, letter_id, held=True)
             if letter.closed_at is not None:
                 raise NotFound("There is no such dead letter.")
-            self._close(connection, letter_id, by="dropped", now=time.time())
+            self._close(connection, letter_id, by="dropped", now=time_of(connection))
 
     def _close(self, connection: Connection, letter_id: str, *, by: str, now: float) -> None:
         connection.execute(
@@ -89,8 +92,10 @@ class SqlDeadLetters:
             parts.append(self._conditions.any_element(documents.c.readers, sorted(labels)))
         return parts
 
-    def _one(self, connection: Connection, principal: Principal, letter_id: str) -> Row[Any]:
+    def _one(self, connection: Connection, principal: Principal, letter_id: str, *, held: bool = False) -> Row[Any]:
         query = select_letters().where(dead_letters.c.id == letter_id, *self._may_see(principal))
+        if held:
+            query = query.with_for_update(of=dead_letters)
         row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("There is no such dead letter.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, true
 
 from retrieval.catalogue import Page
 from retrieval.documents import (
@@ -22,12 +21,15 @@ from retrieval.filters import Condition
 from retrieval.principal import EVERYBODY, Principal
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.acceptance import Acceptance, again, change_attributes
-from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.remembered import Remembered
 from retrieval.sql_catalogue.rows import as_document, as_entry, select_documents
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import attempts, collections, documents, versions
 
 _GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
+# Between two commits searches meet the same documents again: 1 kB each, and one statement less for a search.
+_STATES_KNOWN = 20_000
 
 
 # Built once: it is behind every search, and building costs more than asking.
@@ -46,7 +48,7 @@ _LIVE_STATES = (
         collections.c.name,
         collections.c.deleting,
     )
-    .select_from(documents.outerjoin(collections, documents.c.collection_id == collections.c.id))
+    .select_from(documents.join(collections, documents.c.collection_id == collections.c.id))
     .where(documents.c.id.in_(bindparam("ids", expanding=True)))
 )
 
@@ -55,10 +57,12 @@ class SqlDocuments:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._conditions = SqlConditions(sqlite=database.is_sqlite, fields=documents.c.fields)
+        self._live: Remembered[str, LiveState] = Remembered(database.changes, most=_STATES_KNOWN)
 
+    @again_on_collision
     def accept(self, submissions: Sequence[Submission]) -> list[Document | Exception]:
         with self._database.write() as connection:
-            acceptance = Acceptance(connection, submissions, now=time.time())
+            acceptance = Acceptance(connection, submissions, now=time_of(connection))
             answers = [acceptance.accept(submission) for submission in submissions]
             acceptance.flush()
             found = self._by_ids(connection, [answer for answer in answers if isinstance(answer, str)])
@@ -77,7 +81,7 @@ class SqlDocuments:
         self,
         principal: Principal,
         *,
-        collection_id: str | None = None,
+        collection_ids: Sequence[str] | None = None,
         state: DocumentState | None = None,
         external_id: str | None = None,
         condition: Condition | None = None,
@@ -85,8 +89,8 @@ class SqlDocuments:
         limit: int = 50,
     ) -> Page[Document]:
         query = select_documents().where(self._may_see(principal), self._conditions.translate(condition))
-        if collection_id is not None:
-            query = query.where(documents.c.collection_id == collection_id)
+        if collection_ids is not None:
+            query = query.where(documents.c.collection_id.in_(collection_ids))
         if external_id is not None:
             query = query.where(documents.c.external_id == external_id)
         query = query.where(
@@ -116,15 +120,21 @@ class SqlDocuments:
             return digest
 
     def content_digest(self, document: Document) -> tuple[str, str | None]:
-        query = select(versions.c.sha256, versions.c.inline_text).where(
-            versions.c.document_id == document.id, versions.c.version == document.version
+        shown = func.coalesce(documents.c.live_version, documents.c.version)
+        query = (
+            select(versions.c.sha256, versions.c.inline_text, versions.c.stored)
+            .join(documents, and_(versions.c.document_id == documents.c.id, versions.c.version == shown))
+            .where(documents.c.id == document.id)
         )
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("The document's content is gone.")
+        if not row.stored:
+            raise NotFound("The file was refused before it was stored.")
         return row.sha256, row.inline_text
 
+    @again_on_collision
     def patch(self, principal: Principal, document_id: str, attributes: Attributes, *, readers_reset: bool) -> Document:
         with self._database.write() as connection:
             row = self._alive(connection, principal, document_id)
@@ -136,26 +146,32 @@ class SqlDocuments:
                     metadata=attributes.metadata,
                     readers=_default_readers(connection, row.collection_id),
                 )
-            change_attributes(connection, document, attributes, now=time.time())
+            change_attributes(connection, document, attributes, now=time_of(connection))
             return self._by_ids(connection, [document_id])[document_id]
 
+    @again_on_collision
     def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document:
         with self._database.write() as connection:
             document = _columns(self._alive(connection, principal, document_id))
-            again(connection, document, reuse_vectors=False, fingerprint=fingerprint, now=time.time())
+            again(connection, document, reuse_vectors=False, fingerprint=fingerprint, now=time_of(connection))
             return self._by_ids(connection, [document_id])[document_id]
 
+    @again_on_collision
     def delete(self, principal: Principal, document_id: str) -> Document:
         with self._database.write() as connection:
-            row = self._visible(connection, principal, document_id)
+            row = self._visible(connection, principal, document_id, held=True)
             if row.state not in _GONE:
-                ledger.bury(connection, _columns(row), now=time.time())
+                ledger.bury(connection, _columns(row), now=time_of(connection))
             return self._by_ids(connection, [document_id])[document_id]
 
     def live_states(self, document_ids: Sequence[str]) -> dict[str, LiveState]:
-        with self._database.read() as connection:
-            rows = connection.execute(_LIVE_STATES, {"ids": list(document_ids)}).all()
-        return {row.id: _live_state(row) for row in rows}
+        known = self._live.now()
+        unknown = [key for key in document_ids if key not in known]
+        if unknown:
+            with self._database.read() as connection:
+                rows = connection.execute(_LIVE_STATES, {"ids": unknown}).all()
+            known |= {row.id: _live_state(row) for row in rows}
+        return {key: known[key] for key in document_ids if key in known}
 
     def _may_see(self, principal: Principal) -> ColumnElement[bool]:
         """The catalogue's half of the permission check: tenant, collections, readers."""
@@ -166,15 +182,20 @@ class SqlDocuments:
         parts.append(true() if labels is None else self._conditions.any_element(documents.c.readers, sorted(labels)))
         return and_(*parts)
 
-    def _visible(self, connection: Connection, principal: Principal, document_id: str) -> Row[Any]:
+    def _visible(
+        self, connection: Connection, principal: Principal, document_id: str, *, held: bool = False
+    ) -> Row[Any]:
+        """The row; nobody else changes one that is held before this transaction ends."""
         query = select_documents().where(documents.c.id == document_id, self._may_see(principal))
+        if held:
+            query = query.with_for_update(of=documents)
         row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("There is no such document.")
         return row
 
     def _alive(self, connection: Connection, principal: Principal, document_id: str) -> Row[Any]:
-        row = self._visible(connection, principal, document_id)
+        row = self._visible(connection, principal, document_id, held=True)
         if row.state in _GONE:
             raise Conflict("The document is deleted, or being deleted.")
         return row
@@ -216,11 +237,11 @@ def _live_state(row: Any) -> LiveState:
     return LiveState(
         tenant=row.tenant,
         collection_id=row.collection_id,
-        collection=row.name or "",
+        collection=row.name,
         readers=tuple(row.readers),
         live_version=row.live_version,
         live_attempt=row.live_attempt,
-        gone=row.state in _GONE or row.name is None or bool(row.deleting),
+        gone=row.state in _GONE or bool(row.deleting),
         external_id=row.external_id,
         title=row.title,
         metadata=row._mapping["metadata"],

@@ -20,19 +20,18 @@ from retrieval.documents import (
 from retrieval.identity import IdentityKind
 from retrieval.sql_catalogue.tables import collections, dead_letters, documents
 
-# The name of a document's collection; "" once the collection's row is gone and only tombstones are left.
 _COLLECTION_NAME: Final = collections.c.name.label("collection")
 
 
 def select_documents() -> Select[Any]:
     return select(documents, _COLLECTION_NAME).select_from(
-        documents.outerjoin(collections, documents.c.collection_id == collections.c.id)
+        documents.join(collections, documents.c.collection_id == collections.c.id)
     )
 
 
 def select_letters() -> Select[Any]:
     joined = dead_letters.join(documents, dead_letters.c.document_id == documents.c.id)
-    joined = joined.outerjoin(collections, documents.c.collection_id == collections.c.id)
+    joined = joined.join(collections, documents.c.collection_id == collections.c.id)
     return select(dead_letters, documents.c.collection_id, documents.c.title, _COLLECTION_NAME).select_from(joined)
 
 
@@ -55,7 +54,7 @@ def as_document(row: Row[Any]) -> Document:
         id=row.id,
         tenant=row.tenant,
         collection_id=row.collection_id,
-        collection=row.collection or "",
+        collection=row.collection,
         identity_kind=IdentityKind(row.identity_kind),
         identity_value=row.identity_value,
         external_id=row.external_id,
@@ -109,7 +108,7 @@ def as_letter(row: Row[Any]) -> DeadLetter:
         id=row.id,
         tenant=row.tenant,
         collection_id=row.collection_id,
-        collection=row.collection or "",
+        collection=row.collection,
         document_id=row.document_id,
         title=row.title,
         version=row.version,
@@ -119,4 +118,6 @@ def as_letter(row: Row[Any]) -> DeadLetter:
         attempts=row.attempts,
         evidence=row.evidence,
         created_at=row.created_at,
+        closed_at=row.closed_at,
+        closed_by=row.closed_by,
     )

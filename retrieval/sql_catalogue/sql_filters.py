@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Numeric, Text, and_, cast, exists, false, func, not_, or_, select, true
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    Text,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
 
 from retrieval.filters import AllOf, Among, AnyOf, Compared, Condition, Contains, Exists, FilterFields, Not
+from retrieval.sql_catalogue.tables import storable
 
+# PostgreSQL's double precision: numbers are compared as what they are stored from.
+_DOUBLE = Float(53)
 # Where each kind of value stands in the stored JSON.
 _PLACES = {"numbers": "n", "strings": "s", "flags": "b", "times": "t"}
 
@@ -19,10 +36,10 @@ def stored(fields: FilterFields) -> dict[str, dict[str, Any]]:
     for key, values in fields.items():
         parts: dict[str, Any] = {
             "n": list(values.numbers),
-            "s": list(values.strings),
+            "s": [storable(text) for text in values.strings],
             "b": [int(flag) for flag in values.flags],
             "t": list(values.times),
-            "x": values.text,
+            "x": None if values.text is None else storable(values.text),
             "a": 1 if values.is_list else None,
         }
         encoded[key] = {place: part for place, part in parts.items() if part not in (None, [])}
@@ -49,10 +66,10 @@ class SqlConditions:
             case Exists(key):
                 return self._exists(key)
             case Among(key, numbers, strings, flags, times):
-                storable = [text for text in strings if _is_storable(text)]
+                held = [text for text in strings if _is_storable(text)]
                 parts = [
                     self._any(key, "numbers", lambda value: value.in_(numbers), numbers),
-                    self._any(key, "strings", lambda value: value.in_(storable), storable),
+                    self._any(key, "strings", lambda value: value.in_(held), held),
                     self._any(key, "flags", lambda value: value.in_([int(flag) for flag in flags]), flags),
                     self._any(key, "times", lambda value: value.in_(times), times),
                 ]
@@ -96,10 +113,10 @@ class SqlConditions:
             values = func.json_each(column, *arguments).table_valued("value")
             return exists(select(1).select_from(values).where(test(values.c.value)))
         source: Any = column if path is None else func.jsonb_extract_path(column, *path)
-        is_list = func.jsonb_typeof(source) == "array"
-        values = func.jsonb_array_elements_text(func.coalesce(source, cast("[]", column.type))).table_valued("value")
-        value: Any = values.c.value if kind == "strings" else cast(values.c.value, Numeric)
-        return and_(is_list, exists(select(1).select_from(values).where(test(value))))
+        # A field without values of this kind has no list of them: NULL, which gives no elements.
+        values = func.jsonb_array_elements_text(source).table_valued("value")
+        value: Any = cast(values.c.value, Text if kind == "strings" else _DOUBLE)
+        return exists(select(1).select_from(values).where(test(value)))
 
     def _exists(self, key: str) -> ColumnElement[bool]:
         if self._sqlite:
@@ -114,7 +131,7 @@ class SqlConditions:
 
 def _is_storable(text: str) -> bool:
     """Whether a document could hold this text at all; asked for another, no database would take the operand."""
-    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+    return storable(text) == text
 
 
 def _is_empty(text: str) -> ColumnElement[bool]:

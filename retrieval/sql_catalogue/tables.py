@@ -1,14 +1,17 @@
-"""The tables. Times are seconds since the epoch, lists and objects JSON; digests are sha256 in hex."""
+"""The tables. Times are seconds since the epoch by the database's clock, lists and objects JSON; digests are sha256 in
+hex. Text is ordered by its code points on every engine, whatever language a server was set up for: lists and cursors
+mean the same everywhere, and no index is damaged when a server's C library learns to sort anew."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -17,7 +20,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -29,58 +34,102 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+def storable(value: str) -> str:
+    """The text with U+FFFD for what PostgreSQL or SQLite cannot hold: NUL, half of a surrogate pair. People's own words
+    are refused before they come here, so it stands in what parsers found and errors said."""
+    if "\0" not in value and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)):
+        return value
+    return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class Words(TypeDecorator[str]):
+    """Storable text of at most this length."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__()
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        collation = "C" if dialect.name == "postgresql" else None
+        plain = Text(collation=collation) if self.length is None else String(self.length, collation=collation)
+        return dialect.type_descriptor(plain)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return storable(value)
+
+
+# Kept as it was written: PostgreSQL's binary form would make another number of 1e23.
+Json = JSON(none_as_null=True)
+# For what is asked about within SQL.
+Searchable = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 # SQLite makes only INTEGER columns autoincrement.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 facts = Table(
     "facts",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", Words(64), primary_key=True),
     Column("value", Json, nullable=False),
 )
 
 collections = Table(
     "collections",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("tenant", String(64), nullable=False),
-    Column("name", String(63), nullable=False),
-    Column("description", Text),
+    Column("id", Words(36), primary_key=True),
+    Column("tenant", Words(64), nullable=False),
+    Column("name", Words(63), nullable=False),
+    Column("description", Words()),
     Column("default_readers", Json),
     Column("metadata_schema", Json),
     Column("deleting", Boolean, nullable=False, default=False),
     Column("created_at", Float, nullable=False),
-    UniqueConstraint("tenant", "name"),
+    Column("deleted_at", Float),  # its documents are gone too; the row stays, for the name that their tombstones show
+    # A name is taken until then.
+    Index(
+        "uq_collections_tenant_name",
+        "tenant",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(None, "tenant", "name"),
 )
 
 documents = Table(
     "documents",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("tenant", String(64), nullable=False),
-    Column("collection_id", String(36), nullable=False),
-    Column("identity_kind", String(16), nullable=False),
-    Column("identity_value", Text, nullable=False),
-    Column("external_id", Text),
-    Column("title", Text, nullable=False),
+    Column("id", Words(36), primary_key=True),
+    Column("tenant", Words(64), nullable=False),
+    Column("collection_id", Words(36), nullable=False),
+    Column("identity_kind", Words(16), nullable=False),
+    Column("identity_value", Words(), nullable=False),
+    Column("external_id", Words()),
+    Column("title", Words(), nullable=False),
     Column("title_given", Boolean, nullable=False),
-    Column("source", Text),
-    Column("media_type", String(255), nullable=False),
-    Column("language", String(16)),
+    Column("source", Words()),
+    Column("media_type", Words(255), nullable=False),
+    Column("language", Words(16)),
     Column("bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", Words(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("live_version", Integer),
     Column("live_attempt", BigInteger),
-    Column("state", String(16), nullable=False),
-    Column("code", String(32)),
-    Column("reason", Text),
+    Column("state", Words(16), nullable=False),
+    Column("code", Words(32)),
+    Column("reason", Words()),
     Column("metadata", Json, nullable=False),
-    Column("readers", Json, nullable=False),
-    Column("fields", Json, nullable=False),  # the filter fields, encoded: what list and delete filter by
+    Column("readers", Searchable, nullable=False),
+    Column("fields", Searchable, nullable=False),  # the filter fields, encoded: what list and delete filter by
     Column("rev", Integer, nullable=False),
-    Column("lane", String(16), nullable=False),
+    Column("lane", Words(16), nullable=False),
     Column("pages", Integer),
     Column("chunks", Integer),
     Column("tokens", Integer),
@@ -95,23 +144,26 @@ documents = Table(
 versions = Table(
     "versions",
     metadata,
-    Column("document_id", String(36), ForeignKey("documents.id"), primary_key=True),
+    Column("document_id", Words(36), ForeignKey("documents.id"), primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("tenant", String(64), nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("tenant", Words(64), nullable=False),
+    Column("sha256", Words(64), nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    Column("media_type", String(255), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("inline_text", Text),
-    Column("fingerprint", String(64), nullable=False),
+    Column("media_type", Words(255), nullable=False),
+    Column("name", Words(), nullable=False),
+    Column("inline_text", Words()),
+    Column("stored", Boolean, nullable=False),  # whether its bytes were kept: what intake refuses is not
+    Column("title", Words(), nullable=False),  # what it is called where the caller gave no title
+    Column("source", Words()),
+    Column("fingerprint", Words(64), nullable=False),
     Column("reuse_vectors", Boolean, nullable=False),
-    Column("chunk_file", String(64)),
+    Column("chunk_file", Words(64)),
     Column("pages", Integer),
     Column("chunks", Integer),
     Column("tokens", Integer),
-    Column("language", String(16)),
-    Column("partial_code", String(32)),
-    Column("partial_reason", Text),
+    Column("language", Words(16)),
+    Column("partial_code", Words(32)),
+    Column("partial_reason", Words()),
     Column("created_at", Float, nullable=False),
     Index(None, "tenant", "sha256"),
     Index(None, "tenant", "chunk_file"),
@@ -121,23 +173,28 @@ tasks = Table(
     "tasks",
     metadata,
     Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("tenant", String(64), nullable=False),
-    Column("document_id", String(36), ForeignKey("documents.id"), nullable=False),
+    Column("tenant", Words(64), nullable=False),
+    Column("document_id", Words(36), ForeignKey("documents.id"), nullable=False),
     Column("version", Integer, nullable=False),
-    Column("stage", String(16), nullable=False),
-    Column("subject", String(32), nullable=False),
-    Column("lane", String(16), nullable=False),
+    Column("stage", Words(16), nullable=False),
+    Column("subject", Words(32), nullable=False),
+    Column("lane", Words(16), nullable=False),
     Column("failures", Integer, nullable=False),
     Column("suspicions", Integer, nullable=False),  # deaths of its own worker, alone or in company
     Column("kills", Integer, nullable=False),  # of these, the ones where it ran alone
     Column("retry_at", Float, nullable=False),
-    Column("worker", String(64)),
+    Column("worker", Words(64)),
     Column("lease_until", Float),
     Column("attempt", BigInteger),
     Column("created_at", Float, nullable=False),
     Column("done_at", Float),
     UniqueConstraint("document_id", "version", "stage", "subject"),
-    Index("ix_tasks_open", "done_at", "retry_at"),
+    Index(
+        "ix_tasks_due",
+        *("stage", "lane", "tenant", "retry_at", "id"),
+        sqlite_where=text("done_at IS NULL"),
+        postgresql_where=text("done_at IS NULL"),
+    ),
     Index(None, "worker"),
     sqlite_autoincrement=True,
 )
@@ -147,15 +204,15 @@ attempts = Table(
     metadata,
     Column("id", Serial, primary_key=True, autoincrement=True),
     Column("task_id", BigInteger, ForeignKey("tasks.id"), nullable=False),
-    Column("document_id", String(36), nullable=False),
+    Column("document_id", Words(36), nullable=False),
     Column("version", Integer, nullable=False),
-    Column("stage", String(16), nullable=False),
-    Column("worker", String(64), nullable=False),
-    Column("outcome", String(16)),
+    Column("stage", Words(16), nullable=False),
+    Column("worker", Words(64), nullable=False),
+    Column("outcome", Words(16)),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("counts", Json, nullable=False),
-    Column("error", Text),
+    Column("error", Words()),
     Index(None, "document_id"),
     Index(None, "worker", "outcome"),
     sqlite_autoincrement=True,
@@ -164,20 +221,20 @@ attempts = Table(
 dead_letters = Table(
     "dead_letters",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("tenant", String(64), nullable=False),
-    Column("document_id", String(36), ForeignKey("documents.id"), nullable=False),
+    Column("id", Words(36), primary_key=True),
+    Column("tenant", Words(64), nullable=False),
+    Column("document_id", Words(36), ForeignKey("documents.id"), nullable=False),
     Column("version", Integer, nullable=False),
-    Column("stage", String(16), nullable=False),
-    Column("code", String(32), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("fingerprint", String(64), nullable=False),
+    Column("stage", Words(16), nullable=False),
+    Column("code", Words(32), nullable=False),
+    Column("reason", Words(), nullable=False),
+    Column("sha256", Words(64), nullable=False),
+    Column("fingerprint", Words(64), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("evidence", Json, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
-    Column("closed_by", String(16)),
+    Column("closed_by", Words(16)),
     Index(None, "tenant", "closed_at", "created_at"),
     Index(None, "tenant", "sha256", "closed_at"),
     Index(None, "document_id"),
@@ -186,30 +243,33 @@ dead_letters = Table(
 drop_files = Table(
     "drop_files",
     metadata,
-    Column("path", Text, primary_key=True),
-    Column("collection", String(63), nullable=False),
+    Column("key", Words(64), primary_key=True),  # of the path, which may be longer than an index takes
+    Column("path", Words(), nullable=False),
+    Column("collection", Words(63), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("sidecar", String(64), nullable=False),
-    Column("document_id", String(36), nullable=False),
+    Column("ctime_ns", BigInteger, nullable=False),
+    Column("sha256", Words(64), nullable=False),
+    Column("sidecar", Words(64), nullable=False),
+    Column("described", Json, nullable=False),
+    Column("document_id", Words(36), nullable=False),
     Column("missing_since", Float),
     Column("held", Boolean, nullable=False),
-    Column("refused", Text),
+    Column("refused", Words()),
 )
 
 leases = Table(
     "leases",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("holder", String(64), nullable=False),
+    Column("name", Words(64), primary_key=True),
+    Column("holder", Words(64), nullable=False),
     Column("until", Float, nullable=False),
 )
 
 blobs = Table(
     "blobs",
     metadata,
-    Column("tenant", String(64), primary_key=True),
-    Column("digest", String(64), primary_key=True),
+    Column("tenant", Words(64), primary_key=True),
+    Column("digest", Words(64), primary_key=True),
     Column("touched_at", Float, nullable=False),
 )

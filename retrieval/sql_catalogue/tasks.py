@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, select, update
 
 from retrieval.catalogue import Page
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
-from retrieval.sql_catalogue import ledger
-from retrieval.sql_catalogue.acceptance import encoded_fields
-from retrieval.sql_catalogue.database import Database
+from retrieval.sql_catalogue import claims, due_tasks, ledger
+from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.ledger import RetryPolicy
-from retrieval.sql_catalogue.rows import as_content, as_document, select_documents
+from retrieval.sql_catalogue.rows import as_document, select_documents
+from retrieval.sql_catalogue.shown_version import showing
 from retrieval.sql_catalogue.tables import attempts, documents, leases, tasks, versions
 from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, TaskPointer
 
 _GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
-_WORKING = {Stage.PARSE: DocumentState.PARSING, Stage.EMBED: DocumentState.EMBEDDING}
 
 
 class SqlTasks:
@@ -29,25 +27,14 @@ class SqlTasks:
 
     # --- what is owed ---
 
-    def due(self, stages: Sequence[Stage], *, excluding: Sequence[int], limit: int) -> list[TaskPointer]:
-        now = time.time()
-        turn = func.row_number().over(
-            partition_by=(tasks.c.tenant, tasks.c.lane), order_by=(tasks.c.retry_at, tasks.c.id)
-        )
-        ranked = (
-            select(tasks, turn.label("turn"))
-            .where(
-                tasks.c.done_at.is_(None),
-                tasks.c.retry_at <= now,
-                or_(tasks.c.lease_until.is_(None), tasks.c.lease_until < now),
-                tasks.c.stage.in_([stage.value for stage in stages]),
-                tasks.c.id.not_in(excluding),
-            )
-            .subquery()
-        )
-        query = select(ranked).order_by(ranked.c.lane.desc(), ranked.c.turn, ranked.c.id).limit(limit)
+    def due(
+        self, stages: Sequence[Stage], *, lane: Lane | None = None, excluding: Sequence[int], limit: int
+    ) -> list[TaskPointer]:
+        rows: list[Row[Any]] = []
         with self._database.read() as connection:
-            return [self._pointer(row) for row in connection.execute(query)]
+            for one in (Lane.INTERACTIVE, Lane.BULK) if lane is None else (lane,):
+                rows += due_tasks.due(connection, stages, one, excluding=excluding, limit=limit - len(rows))
+        return [self._pointer(row) for row in rows]
 
     def _pointer(self, row: Row[Any]) -> TaskPointer:
         return TaskPointer(
@@ -57,6 +44,7 @@ class SqlTasks:
             stage=Stage(row.stage),
             lane=Lane(row.lane),
             solitary=row.suspicions >= self._policy.suspicions,
+            weight=row.weight,
         )
 
     def open_count(self) -> int:
@@ -77,185 +65,142 @@ class SqlTasks:
         items = [LiveAttempt(row.tenant, row.id, row.live_attempt, row.chunks or 0, row.rev) for row in rows[:limit]]
         return Page(items, items[-1].document_id if len(rows) > limit else None)
 
+    @again_on_collision
     def owe_embedding(self, document_id: str, *, attempt: int) -> bool:
         with self._database.write() as connection:
-            row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
-            if row is None or row.live_attempt != attempt or row.live_version != row.version:
+            query = select(documents).where(documents.c.id == document_id).with_for_update()
+            row = connection.execute(query).one_or_none()
+            if row is None or row.live_attempt != attempt:
                 return False
-            task = ledger.task_row(dict(row._mapping), Stage.EMBED, now=time.time())
+            if row.live_version != row.version and row.state != DocumentState.FAILED.value:
+                return False
+            live = dict(row._mapping) | {"version": row.live_version}
+            task = ledger.task_row(live, Stage.EMBED, now=time_of(connection))
             ledger.owe(connection, task, unless_open=True)
             return True
 
+    @again_on_collision
     def owe_repaint(self, document_id: str) -> bool:
         with self._database.write() as connection:
-            row = connection.execute(select(documents).where(documents.c.id == document_id)).one_or_none()
+            query = select(documents).where(documents.c.id == document_id).with_for_update()
+            row = connection.execute(query).one_or_none()
             if row is None or row.live_attempt is None:
                 return False
-            ledger.owe_repaint(connection, dict(row._mapping), now=time.time(), unless_open=True)
+            ledger.owe_repaint(connection, dict(row._mapping), now=time_of(connection), unless_open=True)
             return True
 
     # --- claims ---
 
+    @again_on_collision
     def claim(self, task_id: int, *, worker: str, lease_s: float) -> Claim | None:
-        now = time.time()
         with self._database.write() as connection:
-            task = connection.execute(select(tasks).where(tasks.c.id == task_id).with_for_update()).one_or_none()
-            if task is None or task.done_at is not None or task.retry_at > now:
+            now = time_of(connection)
+            found = connection.execute(select(tasks.c.document_id).where(tasks.c.id == task_id)).one_or_none()
+            if found is None:
+                return None
+            document = _document(connection, found.document_id)
+            task = connection.execute(select(tasks).where(tasks.c.id == task_id).with_for_update()).one()
+            if task.done_at is not None or task.retry_at > now:
                 return None
             if task.lease_until is not None and task.lease_until > now:
                 return None
-            stage = Stage(task.stage)
-            document = connection.execute(
-                select_documents().where(documents.c.id == task.document_id).with_for_update(of=documents)
-            ).one()
-            if stage in _WORKING and (document.version != task.version or document.state in _GONE):
-                _close(connection, task, now=now)
+            if not claims.is_wanted(task, document):
+                claims.close(connection, task, now=now)
                 return None
-            _end_open_attempts(connection, attempts.c.task_id == task_id, Outcome.INTERRUPTED, now=now)
-            return self._held(connection, task, document, worker=worker, lease_s=lease_s, now=now)
+            return claims.take(connection, task, document, worker=worker, until=now + lease_s, now=now)
 
-    def _held(
-        self, connection: Connection, task: Row[Any], document: Row[Any], *, worker: str, lease_s: float, now: float
-    ) -> Claim:
-        stage = Stage(task.stage)
-        inserted = connection.execute(
-            insert(attempts).values(
-                task_id=task.id,
-                document_id=task.document_id,
-                version=task.version,
-                stage=task.stage,
-                worker=worker,
-                started_at=now,
-                counts={},
-            )
-        ).inserted_primary_key
-        assert inserted is not None
-        attempt = inserted[0]
-        connection.execute(
-            update(tasks).where(tasks.c.id == task.id).values(worker=worker, lease_until=now + lease_s, attempt=attempt)
-        )
-        if stage in _WORKING and document.state != _WORKING[stage].value:
-            connection.execute(
-                update(documents)
-                .where(documents.c.id == document.id)
-                .values(state=_WORKING[stage].value, updated_at=now)
-            )
-        version = _version(connection, document.id, task.version)
-        return Claim(
-            task_id=task.id,
-            attempt=attempt,
-            worker=worker,
-            stage=stage,
-            version=task.version,
-            subject=task.subject,
-            document=as_document(document),
-            content=None if version is None else as_content(version),
-            chunk_file=None if version is None else version.chunk_file,
-            reuse_vectors=True if version is None else version.reuse_vectors,
-            failures=task.failures,
-        )
-
+    @again_on_collision
     def heartbeat(self, worker: str, *, lease_s: float) -> None:
         with self._database.write() as connection:
             connection.execute(
                 update(tasks)
                 .where(tasks.c.worker == worker, tasks.c.done_at.is_(None))
-                .values(lease_until=time.time() + lease_s)
+                .values(lease_until=self._database.clock + lease_s)
             )
 
     # --- outcomes ---
 
+    @again_on_collision
     def parsed(self, claim: Claim, outcome: ParseOutcome) -> bool:
-        now = time.time()
         with self._database.write() as connection:
-            task = _mine(connection, claim)
+            now = time_of(connection)
+            task = claims.held(connection, claim)
             if task is None:
                 return False
-            _finish(connection, claim, Outcome.DONE, outcome.counts, now=now)
-            _close(connection, task, now=now)
-            row = _document(connection, claim)
+            claims.finish(connection, claim, Outcome.DONE, outcome.counts, now=now)
+            claims.close(connection, task, now=now)
+            row = _document(connection, claim.document.id)
             if row.version != claim.version or row.state in _GONE:
                 return False
-            connection.execute(
-                update(versions)
-                .where(versions.c.document_id == claim.document.id, versions.c.version == claim.version)
-                .values(
-                    chunk_file=outcome.chunk_file,
-                    pages=outcome.pages,
-                    chunks=outcome.chunks,
-                    tokens=outcome.tokens,
-                    language=outcome.language,
-                    partial_code=outcome.code,
-                    partial_reason=outcome.reason,
-                )
-            )
+            version = _write_outcome(connection, claim, outcome)
             document = _plain(row) | {"state": DocumentState.EMBEDDING.value, "updated_at": now}
-            if not row.title_given and outcome.title:
-                document["title"] = outcome.title
-            document["language"] = outcome.language
             if row.live_version is None:
-                document |= {"pages": outcome.pages, "chunks": outcome.chunks, "tokens": outcome.tokens}
-            _write_fields(connection, row, document, now=now)
+                document = showing(document, version)
+            connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
             ledger.owe(connection, ledger.task_row(document, Stage.EMBED, now=now))
             return True
 
+    @again_on_collision
     def switch(self, claim: Claim, *, rev: int, counts: Mapping[str, Any]) -> tuple[Switch, Document]:
-        now = time.time()
         with self._database.write() as connection:
-            row = _document(connection, claim)
-            task = _mine(connection, claim)
+            now = time_of(connection)
+            row = _document(connection, claim.document.id)
+            task = claims.held(connection, claim)
             if row.live_attempt == claim.attempt:  # asked again: the answer was lost, the switch was not
                 return Switch.SWITCHED, as_document(row)
             if task is None:
                 self._owe_erase_of_attempt(connection, claim, row, now=now)
                 return Switch.LOST, as_document(row)
-            if row.version != claim.version or row.state in _GONE:
-                _finish(connection, claim, Outcome.DONE, counts, now=now, error="overtaken by a newer version")
-                _close(connection, task, now=now)
+            if not claims.is_wanted(task, row):
+                claims.finish(connection, claim, Outcome.DONE, counts, now=now, error="overtaken by a newer version")
+                claims.close(connection, task, now=now)
                 self._owe_erase_of_attempt(connection, claim, row, now=now)
                 return Switch.OVERTAKEN, as_document(row)
             if row.rev != rev:
                 return Switch.ATTRIBUTES_MOVED, as_document(row)
             document = self._published(connection, claim, row, now=now)
-            _finish(connection, claim, Outcome.DONE, counts, now=now)
-            _close(connection, task, now=now)
-            ledger.close_letters(connection, claim.document.id, by="published", now=now)
-            ledger.owe(connection, ledger.task_row(document, Stage.ERASE, now=now))
-            return Switch.SWITCHED, as_document(_document(connection, claim))
+            claims.finish(connection, claim, Outcome.DONE, counts, now=now)
+            claims.close(connection, task, now=now)
+            ledger.owe(connection, ledger.task_row(document | {"version": claim.version}, Stage.ERASE, now=now))
+            return Switch.SWITCHED, as_document(_document(connection, claim.document.id))
 
     def _published(self, connection: Connection, claim: Claim, row: Row[Any], *, now: float) -> dict[str, Any]:
-        version = _version(connection, row.id, claim.version)
-        assert version is not None  # a claim of the newest version has its row
-        partial = version.partial_code is not None
-        document = _plain(row) | {
-            "state": (DocumentState.PARTIAL if partial else DocumentState.SEARCHABLE).value,
-            "code": version.partial_code,
-            "reason": version.partial_reason,
-            "live_version": claim.version,
-            "live_attempt": claim.attempt,
-            "pages": version.pages,
-            "chunks": version.chunks,
-            "tokens": version.tokens,
-            "updated_at": now,
-        }
-        _write_fields(connection, row, document, now=now)
+        version = claims.version_row(connection, row.id, claim.version)
+        assert version is not None  # the newest version has its row, and so has the live one
+        live = {"live_version": claim.version, "live_attempt": claim.attempt, "updated_at": now}
+        document = showing(_plain(row) | live, dict(version._mapping))
+        if claim.version == row.version:
+            partial = version.partial_code is not None
+            document |= {
+                "state": (DocumentState.PARTIAL if partial else DocumentState.SEARCHABLE).value,
+                "code": version.partial_code,
+                "reason": version.partial_reason,
+            }
+            ledger.close_letters(connection, row.id, by="published", now=now)
+        # The points were written with these fields; what was painted meanwhile had the ones of the version before.
+        moved = document["fields"] != row.fields
+        document["rev"] = row.rev + moved
+        connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
+        if moved:
+            ledger.owe_repaint(connection, document, now=now)
         return document
 
     def _owe_erase_of_attempt(self, connection: Connection, claim: Claim, row: Row[Any], *, now: float) -> None:
         document = _plain(row) | {"version": claim.version}
         ledger.owe(connection, ledger.task_row(document, Stage.ERASE, now=now, subject=str(claim.attempt)))
 
+    @again_on_collision
     def done(self, claim: Claim, *, counts: Mapping[str, Any]) -> None:
-        now = time.time()
         with self._database.write() as connection:
-            task = _mine(connection, claim)
+            now = time_of(connection)
+            task = claims.held(connection, claim)
             if task is None:
                 return
-            _finish(connection, claim, Outcome.DONE, counts, now=now)
-            _close(connection, task, now=now)
+            claims.finish(connection, claim, Outcome.DONE, counts, now=now)
+            claims.close(connection, task, now=now)
             if claim.stage is not Stage.ERASE or claim.subject:
                 return
-            row = _document(connection, claim)
+            row = _document(connection, claim.document.id)
             if row.state == DocumentState.DELETING.value and row.version == claim.version:
                 connection.execute(
                     update(documents)
@@ -269,59 +214,65 @@ class SqlTasks:
             tasks.c.document_id == claim.document.id,
             tasks.c.version < claim.version,
             tasks.c.done_at.is_(None),
-            tasks.c.lease_until > time.time(),
+            tasks.c.lease_until > self._database.clock,
             tasks.c.stage.in_([Stage.PARSE.value, Stage.EMBED.value]),
         )
         with self._database.read() as connection:
             return bool(connection.execute(query).scalar_one())
 
+    @again_on_collision
     def failed(self, claim: Claim, failure: Failure) -> None:
-        now = time.time()
         with self._database.write() as connection:
-            task = _mine(connection, claim)
+            now = time_of(connection)
+            task = claims.held(connection, claim)
             if task is None:
                 return
-            _finish(connection, claim, Outcome.FAILED, {}, now=now, error=f"{failure.code}: {failure.reason}")
+            claims.finish(connection, claim, Outcome.FAILED, {}, now=now, error=f"{failure.code}: {failure.reason}")
             failures = task.failures + 1
             if failure.permanent or failures >= self._policy.failures:
                 self._park(connection, task, failure, now=now)
                 return
-            _free(connection, task, failures=failures, retry_at=now + self._policy.delay(failures))
+            claims.free(connection, task, failures=failures, retry_at=now + self._policy.delay(failures))
 
     def _park(self, connection: Connection, task: Row[Any], failure: Failure, *, now: float) -> None:
-        version = _version(connection, task.document_id, task.version)
+        version = claims.version_row(connection, task.document_id, task.version)
         if task.stage in {Stage.ERASE.value, Stage.REPAINT.value} or version is None:
             # The index owes the catalogue this: it is never given up, only rested.
-            _free(connection, task, retry_at=now + self._policy.cap_s)
+            claims.free(connection, task, retry_at=now + self._policy.cap_s)
             return
         tried = connection.execute(select(func.count()).where(attempts.c.task_id == task.id)).scalar_one()
         ledger.park(connection, task=task, version=version, failure=failure, attempts=tried, now=now)
 
+    @again_on_collision
     def postpone(self, claim: Claim, *, delay_s: float) -> None:
-        now = time.time()
         with self._database.write() as connection:
-            task = _mine(connection, claim)
+            now = time_of(connection)
+            task = claims.held(connection, claim)
             if task is not None:
-                _finish(connection, claim, Outcome.RELEASED, {}, now=now)
-                _free(connection, task, retry_at=now + delay_s)
+                claims.finish(connection, claim, Outcome.RELEASED, {}, now=now)
+                claims.free(connection, task, retry_at=now + delay_s)
 
     def released(self, claim: Claim) -> None:
         self.postpone(claim, delay_s=0.0)
 
+    @again_on_collision
     def killed_alone(self, claim: Claim, *, reason: str) -> None:
-        now = time.time()
         with self._database.write() as connection:
-            task = _mine(connection, claim)
+            now = time_of(connection)
+            task = claims.held(connection, claim)
             if task is not None:
-                _finish(connection, claim, Outcome.INTERRUPTED, {}, now=now, error=reason)
+                claims.finish(connection, claim, Outcome.INTERRUPTED, {}, now=now, error=reason)
                 self._count_kill(connection, task, reason=reason, alone=True, now=now)
 
+    @again_on_collision
     def worker_died(self, worker: str) -> None:
-        now = time.time()
         with self._database.write() as connection:
-            held = connection.execute(select(tasks).where(tasks.c.worker == worker, tasks.c.done_at.is_(None))).all()
+            now = time_of(connection)
+            held = claims.all_held(connection, worker)
             reason = "the worker's process died while it worked on this"
-            _end_open_attempts(connection, attempts.c.worker == worker, Outcome.INTERRUPTED, now=now, error=reason)
+            claims.end_open_attempts(
+                connection, attempts.c.worker == worker, Outcome.INTERRUPTED, now=now, error=reason
+            )
             for task in held:
                 self._count_kill(connection, task, reason=reason, alone=len(held) == 1, now=now)
             connection.execute(delete(leases).where(leases.c.holder == worker))
@@ -333,13 +284,16 @@ class SqlTasks:
             self._park(connection, task, failure, now=now)
             return
         delay = self._policy.kill_delay(kills)
-        _free(connection, task, kills=kills, suspicions=task.suspicions + 1, retry_at=now + delay)
+        claims.free(connection, task, kills=kills, suspicions=task.suspicions + 1, retry_at=now + delay)
 
+    @again_on_collision
     def predecessors_died(self) -> int:
-        now = time.time()
         with self._database.write() as connection:
+            now = time_of(connection)
             reason = "the whole group of processes died"
-            _end_open_attempts(connection, attempts.c.outcome.is_(None), Outcome.INTERRUPTED, now=now, error=reason)
+            claims.end_open_attempts(
+                connection, attempts.c.outcome.is_(None), Outcome.INTERRUPTED, now=now, error=reason
+            )
             freed = connection.execute(
                 update(tasks)
                 .where(tasks.c.done_at.is_(None), tasks.c.worker.is_not(None))
@@ -349,18 +303,8 @@ class SqlTasks:
             return int(freed.rowcount)
 
 
-def _mine(connection: Connection, claim: Claim) -> Row[Any] | None:
-    """The task's row, if this claim still holds it."""
-    return connection.execute(
-        select(tasks)
-        .where(tasks.c.id == claim.task_id, tasks.c.attempt == claim.attempt, tasks.c.worker.is_not(None))
-        .where(tasks.c.done_at.is_(None))
-        .with_for_update()
-    ).one_or_none()
-
-
-def _document(connection: Connection, claim: Claim) -> Row[Any]:
-    query = select_documents().where(documents.c.id == claim.document.id)
+def _document(connection: Connection, document_id: str) -> Row[Any]:
+    query = select_documents().where(documents.c.id == document_id)
     return connection.execute(query.with_for_update(of=documents)).one()
 
 
@@ -368,54 +312,23 @@ def _plain(row: Row[Any]) -> dict[str, Any]:
     return {name: value for name, value in row._mapping.items() if name in documents.c}
 
 
-def _write_fields(connection: Connection, row: Row[Any], document: dict[str, Any], *, now: float) -> None:
-    """Writes the document with its filter fields; points that live with other ones are owed a repaint."""
-    document["fields"] = encoded_fields(document)
-    moved = document["live_version"] is not None and document["fields"] != row.fields
-    document["rev"] = row.rev + moved
-    connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
-    if moved:
-        ledger.owe_repaint(connection, document, now=now)
-
-
-def _version(connection: Connection, document_id: str, version: int) -> Row[Any] | None:
-    return connection.execute(
-        select(versions).where(versions.c.document_id == document_id, versions.c.version == version)
-    ).one_or_none()
-
-
-def _close(connection: Connection, task: Row[Any], *, now: float) -> None:
-    connection.execute(update(tasks).where(tasks.c.id == task.id).values(done_at=now, worker=None, lease_until=None))
-
-
-def _free(connection: Connection, task: Row[Any], **values: Any) -> None:
-    connection.execute(update(tasks).where(tasks.c.id == task.id).values(worker=None, lease_until=None, **values))
-
-
-def _finish(
-    connection: Connection,
-    claim: Claim,
-    outcome: Outcome,
-    counts: Mapping[str, Any],
-    *,
-    now: float,
-    error: str | None = None,
-) -> None:
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.id == claim.attempt)
-        .values(outcome=outcome.value, ended_at=now, counts=dict(counts), error=error)
-    )
-
-
-def _end_open_attempts(
-    connection: Connection, where: Any, outcome: Outcome, *, now: float, error: str | None = None
-) -> None:
-    connection.execute(
-        update(attempts)
-        .where(where, attempts.c.outcome.is_(None))
-        .values(outcome=outcome.value, ended_at=now, error=error)
-    )
+def _write_outcome(connection: Connection, claim: Claim, outcome: ParseOutcome) -> dict[str, Any]:
+    """The version's row with what its parse found."""
+    row = claims.version_row(connection, claim.document.id, claim.version)
+    assert row is not None  # it is the newest
+    version = dict(row._mapping) | {
+        "title": outcome.title or row.title,
+        "chunk_file": outcome.chunk_file,
+        "pages": outcome.pages,
+        "chunks": outcome.chunks,
+        "tokens": outcome.tokens,
+        "language": outcome.language,
+        "partial_code": outcome.code,
+        "partial_reason": outcome.reason,
+    }
+    here = and_(versions.c.document_id == row.document_id, versions.c.version == row.version)
+    connection.execute(update(versions).where(here).values(**version))
+    return version
 
 
 def _forget_versions(connection: Connection, row: Row[Any], *, below: int) -> None:

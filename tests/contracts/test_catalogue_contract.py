@@ -1,16 +1,13 @@
-"""What every Catalogue promises. Another engine is another parameter of the `catalogue` fixture."""
+"""What every Catalogue promises. Another engine is another parameter of the `catalogue_url` fixture."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +17,6 @@ from retrieval.catalogue import Catalogue, DropFile
 from retrieval.documents import (
     Attributes,
     Collection,
-    Content,
     DeadLetter,
     Document,
     DocumentState,
@@ -31,154 +27,29 @@ from retrieval.documents import (
 )
 from retrieval.errors import Conflict, NotFound, Quarantined, RagstoneError
 from retrieval.filters import parse_filter
-from retrieval.identity import IdentityKind
 from retrieval.principal import Principal, Scope
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
-from retrieval.sql_catalogue.ledger import RetryPolicy
-from retrieval.tasks import Claim, Failure, ParseOutcome, Switch
+from retrieval.tasks import Claim, Failure, Switch
+from tests.catalogue_fixtures import Opener
+from tests.catalogue_steps import (
+    ADMIN,
+    BROKEN,
+    HOPELESS,
+    accept,
+    claimed,
+    due,
+    embed,
+    fail,
+    get,
+    letters,
+    live,
+    outcome,
+    parse,
+    submission,
+    upkeep,
+)
 
-AT_ONCE = RetryPolicy(base_s=0.0, kill_base_s=0.0)  # what failed is due again without a rest
 S = DocumentState
-ADMIN = Principal("acme", frozenset(), frozenset(Scope))
-BROKEN = Failure("internal", "it broke", permanent=False)
-HOPELESS = Failure("damaged", "it is damaged", permanent=True)
-
-Opener = Callable[[], Catalogue]
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with the schema and nothing in it: migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("empty") / "catalogue.db"
-    SqlCatalogue(f"sqlite:///{path}", migrate=True).close()
-    return path
-
-
-@pytest.fixture(params=["sqlite"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> Iterator[Opener]:
-    """Opens the same data again and again."""
-    made: list[Catalogue] = []
-    shutil.copy(empty_database, tmp_path / "catalogue.db")
-
-    def open_one() -> Catalogue:
-        made.append(SqlCatalogue(f"sqlite:///{tmp_path / 'catalogue.db'}", policy=AT_ONCE, migrate=True))
-        return made[-1]
-
-    assert request.param == "sqlite"
-    yield open_one
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def catalogue(opened: Opener) -> Catalogue:
-    return opened()
-
-
-@pytest.fixture
-def docs(catalogue: Catalogue) -> Collection:
-    return catalogue.collections.create("acme", "docs")
-
-
-def submission(
-    collection: Collection,
-    name: str = "a",
-    text: str = "one",
-    *,
-    lane: Lane = Lane.INTERACTIVE,
-    fingerprint: str = "f1",
-    refusal: tuple[str, str] | None = None,
-    **said: Any,
-) -> Submission:
-    data = text.encode()
-    return Submission(
-        tenant=collection.tenant,
-        collection_id=collection.id,
-        identity_kind=IdentityKind.EXTERNAL_ID,
-        identity_value=name,
-        content=Content(hashlib.sha256(data).hexdigest(), len(data), "text/plain", f"{name}.txt", text),
-        attributes=Attributes(external_id=name, **said),
-        default_title=f"{name}.txt",
-        source=f"{name}.txt",
-        lane=lane,
-        fingerprint=fingerprint,
-        refusal=refusal,
-    )
-
-
-def accept(catalogue: Catalogue, *submissions: Submission) -> Document:
-    """The last one's document."""
-    answers = catalogue.documents.accept(submissions)
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    assert isinstance(answers[-1], Document)
-    return answers[-1]
-
-
-def get(catalogue: Catalogue, document: Document) -> Document:
-    return catalogue.documents.get(ADMIN, document.id)
-
-
-def due(catalogue: Catalogue, *stages: Stage, limit: int = 100) -> list[int]:
-    pointers = catalogue.tasks.due(stages or tuple(Stage), excluding=[], limit=limit)
-    return [pointer.task_id for pointer in pointers]
-
-
-def claimed(
-    catalogue: Catalogue, *stages: Stage, of: Document | None = None, worker: str = "w", lease_s: float = 60
-) -> Claim:
-    """The first task that is due (of one document), claimed."""
-    pointers = catalogue.tasks.due(stages or tuple(Stage), excluding=[], limit=100)
-    wanted = [pointer for pointer in pointers if of is None or pointer.document_id == of.id]
-    claim = catalogue.tasks.claim(wanted[0].task_id, worker=worker, lease_s=lease_s)
-    assert claim is not None
-    return claim
-
-
-def outcome(chunks: int = 2, **found: Any) -> ParseOutcome:
-    values: dict[str, Any] = {"title": None, "language": "en", "pages": None, "tokens": 10}
-    return ParseOutcome(chunk_file="c" * 64, chunks=chunks, **(values | found))
-
-
-def parse(catalogue: Catalogue, of: Document | None = None, **found: Any) -> Claim:
-    claim = claimed(catalogue, Stage.PARSE, of=of)
-    assert catalogue.tasks.parsed(claim, outcome(**found))
-    return claim
-
-
-def embed(catalogue: Catalogue, of: Document | None = None) -> Claim:
-    claim = claimed(catalogue, Stage.EMBED, of=of)
-    switch, _ = catalogue.tasks.switch(claim, rev=claim.document.rev, counts={"points": 2})
-    assert switch is Switch.SWITCHED
-    return claim
-
-
-def upkeep(catalogue: Catalogue) -> None:
-    """Does every erase and repaint that is due."""
-    while ids := due(catalogue, Stage.ERASE, Stage.REPAINT):
-        for task_id in ids:
-            claim = catalogue.tasks.claim(task_id, worker="u", lease_s=60)
-            if claim is not None:
-                catalogue.tasks.done(claim, counts={})
-
-
-def live(catalogue: Catalogue, collection: Collection, name: str = "a", text: str = "one", **said: Any) -> Document:
-    """A document that is searchable, with nothing owed."""
-    document = accept(catalogue, submission(collection, name, text, **said))
-    parse(catalogue, document)
-    embed(catalogue, document)
-    upkeep(catalogue)
-    return get(catalogue, document)
-
-
-def fail(catalogue: Catalogue, failure: Failure = HOPELESS, stage: Stage = Stage.PARSE) -> None:
-    catalogue.tasks.failed(claimed(catalogue, stage), failure)
-
-
-def letters(catalogue: Catalogue, principal: Principal = ADMIN, **asked: Any) -> list[DeadLetter]:
-    values: dict[str, Any] = {"collection_id": None, "code": None, "after": None, "limit": 50}
-    return list(catalogue.dead_letters.page(principal, **(values | asked)).items)
 
 
 # --- accepting ---------------------------------------------------------------------------------------------------
@@ -225,6 +96,24 @@ def test_the_same_content_after_a_failure_is_tried_again(catalogue: Catalogue, d
     assert get(catalogue, document).state is S.FAILED
     again = accept(catalogue, submission(docs))
     assert (again.version, again.state, again.code) == (2, S.RECEIVED, None)
+
+
+@pytest.mark.parametrize("text", ["one", "two"], ids=["same content", "new content"])
+@pytest.mark.parametrize("refusal", [None, ("empty_file", "no")], ids=["taken", "refused"])
+def test_what_is_withdrawn_is_as_if_it_had_never_been_said(
+    catalogue: Catalogue, text: str, refusal: tuple[str, str] | None
+) -> None:
+    docs = catalogue.collections.create("acme", "staff", default_readers=("group:staff",))
+    document = accept(catalogue, submission(docs, title="T", metadata={"n": 1}, readers=("user:ann",)))
+    again = replace(submission(docs, text=text, refusal=refusal), attributes=Attributes(withdrawn=frozenset({"title"})))
+    accept(catalogue, again)
+    left = get(catalogue, document)
+    assert (left.title, left.title_given, left.metadata, left.readers) == ("a.txt", False, {"n": 1}, ("user:ann",))
+    everything = frozenset({"title", "external_id", "metadata", "readers"})
+    accept(catalogue, replace(again, attributes=Attributes(withdrawn=everything)))
+    left = get(catalogue, document)
+    assert (left.metadata, left.readers, left.external_id) == ({}, ("group:staff",), None)
+    assert left.rev > document.rev
 
 
 def test_a_tombstone_is_reborn_with_a_higher_version_and_fresh_attributes(
@@ -485,25 +374,6 @@ def test_attributes_that_moved_stop_a_switch_until_they_are_repainted(catalogue:
     assert catalogue.tasks.switch(claim, rev=moved.rev, counts={})[0] is Switch.SWITCHED
 
 
-def test_what_a_filter_asks_of_live_points_is_repainted_when_a_new_version_changes_it(
-    catalogue: Catalogue, docs: Collection
-) -> None:
-    accept(catalogue, submission(docs))
-    parse(catalogue, pages=3, title="First")
-    embed(catalogue)
-    upkeep(catalogue)
-    document = accept(catalogue, submission(docs, text="two"))
-    upkeep(catalogue)
-    parse(catalogue, pages=4, title="Second")
-    repaint = claimed(catalogue, Stage.REPAINT)
-    assert (repaint.document.title, repaint.document.pages) == ("Second", 3)
-    catalogue.tasks.done(repaint, counts={})
-    embed(catalogue)
-    repaint = claimed(catalogue, Stage.REPAINT)
-    assert repaint.document.pages == 4
-    assert repaint.document.rev == get(catalogue, document).rev
-
-
 def test_due_tasks_come_interactive_first_and_round_robin_over_tenants(catalogue: Catalogue) -> None:
     def named(tenant: str, lane: Lane, count: int) -> list[Document]:
         try:
@@ -627,6 +497,217 @@ def test_the_death_of_the_whole_group_counts_for_nothing(catalogue: Catalogue, d
     assert catalogue.tasks.predecessors_died() == 0
 
 
+# --- the shown version ------------------------------------------------------------------------------------------
+
+
+def page_of(catalogue: Catalogue, **asked: Any) -> list[Document]:
+    return list(catalogue.documents.page(ADMIN, condition=parse_filter(asked)).items)
+
+
+def html(collection: Collection, text: str = "two, longer", **said: Any) -> Submission:
+    """The document "a" with other content, of another type, from another file."""
+    made = submission(collection, "a", text, **said)
+    content = replace(made.content, media_type="text/html", name="a.html")
+    return replace(made, content=content, default_title="a.html", source="a.html")
+
+
+def content_of(document: Document) -> tuple[Any, ...]:
+    """What a document says of its content."""
+    d = document
+    return (d.title, d.source, d.media_type, d.language, d.bytes, d.sha256, d.pages, d.chunks, d.tokens)
+
+
+@pytest.fixture
+def first(catalogue: Catalogue, docs: Collection) -> Document:
+    """A live document whose title was parsed."""
+    document = accept(catalogue, submission(docs, metadata={"year": 2024}))
+    parse(catalogue, pages=3, title="First", language="en")
+    embed(catalogue)
+    upkeep(catalogue)
+    return get(catalogue, document)
+
+
+NEW_VERSIONS: dict[str, Callable[[Catalogue, Collection], Any]] = {
+    "received": lambda c, d: accept(c, html(d)),
+    "parsing": lambda c, d: (accept(c, html(d)), claimed(c, Stage.PARSE)),
+    "parsed": lambda c, d: (accept(c, html(d)), parse(c, pages=9, chunks=7, title="Second", language="de")),
+    "failed to parse": lambda c, d: (accept(c, html(d)), fail(c)),
+    "failed to embed": lambda c, d: (accept(c, html(d)), parse(c, pages=9, title="Second"), fail(c, stage=Stage.EMBED)),
+    "refused": lambda c, d: accept(c, html(d, refusal=("too_large", "It is too large."))),
+    "overtaken": lambda c, d: (accept(c, html(d, "x")), parse(c, title="X"), accept(c, html(d)), parse(c, title="Y")),
+    "refused, then failed": lambda c, d: (accept(c, html(d, refusal=("x", "x"))), accept(c, html(d)), fail(c)),
+}
+
+
+@pytest.mark.parametrize("became", NEW_VERSIONS)
+def test_a_new_version_that_is_not_live_changes_nothing_that_is_shown_filtered_or_counted(
+    catalogue: Catalogue, docs: Collection, first: Document, became: str
+) -> None:
+    counted = catalogue.collections.statistics(docs)
+    NEW_VERSIONS[became](catalogue, docs)
+    document = get(catalogue, first)
+    assert document.version > (document.live_version or 0) == 1
+    assert content_of(document) == content_of(first)
+    assert (document.rev, due(catalogue, Stage.REPAINT)) == (first.rev, [])
+    assert page_of(catalogue, title="First", media_type="text/plain", pages=3, language="en", source="a.txt") != []
+    assert page_of(catalogue, **{"$or": [{"media_type": "text/html"}, {"title": "Second"}, {"pages": 9}]}) == []
+    after = catalogue.collections.statistics(docs)
+    assert (after.live, after.chunks, after.bytes) == (counted.live, counted.chunks, counted.bytes)
+    assert catalogue.documents.content_digest(document) == (first.sha256, "one")
+    assert catalogue.documents.live_states([document.id])[document.id].title == "First"
+
+
+def test_the_switch_shows_the_new_version_and_repaints_what_a_filter_asks(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    new = html(docs)
+    accept(catalogue, new)
+    parse(catalogue, pages=9, chunks=7, title="Second", language="de")
+    embed(catalogue)
+    document = get(catalogue, first)
+    size = new.content.bytes
+    assert content_of(document) == ("Second", "a.html", "text/html", "de", size, new.content.sha256, 9, 7, 10)
+    assert document.rev == first.rev + 1
+    assert claimed(catalogue, Stage.REPAINT).document == document
+    assert page_of(catalogue, media_type="text/html", pages=9, title="Second") == [document]
+    assert catalogue.collections.statistics(docs).bytes == size
+    assert catalogue.documents.content_digest(document)[0] == document.sha256
+
+
+def test_a_switch_that_changes_no_field_repaints_nothing(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    accept(catalogue, submission(docs, text="two"))
+    parse(catalogue)
+    embed(catalogue)
+    assert (get(catalogue, document).rev, due(catalogue, Stage.REPAINT)) == (document.rev, [])
+
+
+def test_a_worker_sees_the_document_as_it_will_be_when_its_version_is_live(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    accept(catalogue, html(docs))
+    claim = claimed(catalogue, Stage.PARSE)
+    assert (claim.document.title, claim.document.media_type, claim.document.pages) == ("a.html", "text/html", None)
+    assert catalogue.tasks.parsed(claim, outcome(title="Second", pages=9))
+    claim = claimed(catalogue, Stage.EMBED)
+    assert (claim.document.title, claim.document.pages, claim.document.rev) == ("Second", 9, first.rev)
+    assert claim.document.live_attempt == first.live_attempt
+    catalogue.tasks.switch(claim, rev=first.rev, counts={})
+    assert claim.document.filter_fields() == get(catalogue, first).filter_fields()
+
+
+def test_attributes_given_meanwhile_hold_at_once_and_after_the_switch(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    accept(catalogue, html(docs, metadata={"year": 2025}))
+    document = get(catalogue, first)
+    assert (document.metadata, document.title, document.rev) == ({"year": 2025}, "First", first.rev + 1)
+    assert claimed(catalogue, Stage.REPAINT).document.media_type == "text/plain"
+    parse(catalogue, title="Second")
+    catalogue.documents.patch(ADMIN, first.id, Attributes(title="Given", readers=("x",)), readers_reset=False)
+    document = get(catalogue, first)
+    assert (document.title, document.readers, document.media_type) == ("Given", ("x",), "text/plain")
+    parse(catalogue, title="Second")
+    embed(catalogue)
+    document = get(catalogue, first)
+    assert (document.title, document.readers, document.metadata) == ("Given", ("x",), {"year": 2025})
+    assert (document.media_type, document.live_version) == ("text/html", 3)
+
+
+def test_a_given_title_that_is_the_live_ones_is_embedded_into_the_version_on_its_way(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    accept(catalogue, html(docs))
+    parse(catalogue, title="Second")
+    patched = catalogue.documents.patch(ADMIN, first.id, Attributes(title="First"), readers_reset=False)
+    assert (patched.version, patched.title) == (3, "First")
+
+
+def test_the_same_content_is_what_the_newest_version_has(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    assert accept(catalogue, html(docs)).version == 2
+    assert accept(catalogue, html(docs)).version == 2  # on its way
+    assert accept(catalogue, submission(docs)).version == 3  # the live one's, which would be overtaken
+    fail(catalogue)
+    assert accept(catalogue, submission(docs)).version == 4
+    batch = [html(docs), html(docs), submission(docs), submission(docs)]
+    answers = catalogue.documents.accept(batch)
+    assert {answer.version for answer in answers if isinstance(answer, Document)} == {6}
+    assert content_of(get(catalogue, first)) == content_of(first)
+
+
+def test_while_nothing_is_live_the_newest_version_is_shown(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    parse(catalogue, pages=3, title="First", language="en")
+    assert content_of(get(catalogue, document))[0] == "First"
+    new = html(docs)
+    accept(catalogue, new)
+    size, digest = new.content.bytes, new.content.sha256
+    unread = ("a.html", "a.html", "text/html", None, size, digest, None, None, None)
+    assert content_of(get(catalogue, document)) == unread
+    fail(catalogue)
+    assert content_of(get(catalogue, document)) == unread
+    assert page_of(catalogue, media_type="text/html") != []
+    assert page_of(catalogue, pages={"$exists": True}) == []
+    again = catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f2")
+    parse(catalogue, pages=9, title="Second")
+    assert content_of(get(catalogue, again))[:3] == ("Second", "a.html", "text/html")
+
+
+def test_a_document_sent_again_after_its_delete_shows_nothing_of_what_it_was(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    catalogue.documents.delete(ADMIN, first.id)
+    assert content_of(get(catalogue, first)) == content_of(first)  # a tombstone says what it was
+    new = replace(html(docs), source=None)
+    reborn = accept(catalogue, new)
+    digest, size = new.content.sha256, new.content.bytes
+    assert content_of(reborn) == ("a.html", None, "text/html", None, size, digest, None, None, None)
+    assert reborn.metadata == {}
+
+
+def test_a_reprocessed_version_shows_what_it_found_when_it_is_live(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    catalogue.documents.reprocess(ADMIN, first.id, fingerprint="f2")
+    parse(catalogue, pages=4, title="Better", code="pages_failed", reason="page 3")
+    assert content_of(get(catalogue, first)) == content_of(first)
+    embed(catalogue)
+    document = get(catalogue, first)
+    assert (document.title, document.pages, document.sha256) == ("Better", 4, first.sha256)
+    assert (document.state, document.code) == (S.PARTIAL, "pages_failed")
+
+
+@pytest.mark.parametrize("with_a_live_version", [False, True])
+def test_what_was_refused_at_intake_cannot_be_processed_again(
+    catalogue: Catalogue, docs: Collection, with_a_live_version: bool
+) -> None:
+    if with_a_live_version:
+        live(catalogue, docs)
+    document = accept(catalogue, html(docs, refusal=("too_large", "It is too large.")))
+    for decided in (False, True):
+        if decided:
+            catalogue.dead_letters.drop(ADMIN, letters(catalogue)[0].id)
+        with pytest.raises(Conflict, match="send a mended one"):
+            catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f2")
+    assert (get(catalogue, document), due(catalogue)) == (document, [])
+    if not with_a_live_version:
+        with pytest.raises(NotFound):
+            catalogue.documents.content_digest(document)
+
+
+def test_a_dead_letter_and_its_quarantine_are_of_the_versions_own_content(
+    catalogue: Catalogue, docs: Collection, first: Document
+) -> None:
+    accept(catalogue, html(docs, "poison"))
+    fail(catalogue, Failure("kills_worker", "dead", permanent=True))
+    poison = replace(html(docs, "poison"), identity_value="b")
+    assert isinstance(catalogue.documents.accept([poison])[0], Quarantined)
+    assert accept(catalogue, submission(docs, "c", "one")).state is S.RECEIVED
+    assert content_of(get(catalogue, first)) == content_of(first)
+
+
 # --- deleting ----------------------------------------------------------------------------------------------------
 
 
@@ -719,9 +800,35 @@ def test_a_collection_is_deleted_in_portions_and_its_name_is_free_afterwards(
     assert catalogue.collections.take_deletions(limit=2) == 0
     again = catalogue.collections.create("acme", "docs")
     assert again.id != docs.id
+    with pytest.raises(Conflict):
+        catalogue.collections.create("acme", "docs")
     assert catalogue.collections.statistics(again).total == 0
     assert get(catalogue, other).state is S.SEARCHABLE
     assert accept(catalogue, submission(again, "d0")).version == 1
+
+
+def test_a_tombstone_keeps_the_name_of_its_deleted_collection(catalogue: Catalogue, docs: Collection) -> None:
+    document = live(catalogue, docs)
+    catalogue.collections.delete("acme", "docs")
+    assert [one.id for one in catalogue.collections.ever_named(ADMIN, "docs")] == [docs.id]
+    while catalogue.collections.take_deletions(limit=9) or due(catalogue):
+        upkeep(catalogue)
+    assert (get(catalogue, document).state, get(catalogue, document).collection) == (S.DELETED, "docs")
+    with pytest.raises(NotFound):
+        catalogue.collections.by_name("acme", "docs")
+    assert isinstance(catalogue.documents.accept([submission(docs)])[0], NotFound)
+    again = catalogue.collections.create("acme", "docs")
+    kept = live(catalogue, again)
+    catalogue.documents.delete(ADMIN, kept.id)
+    upkeep(catalogue)
+    named = catalogue.collections.ever_named(ADMIN, "docs")
+    assert [one.id for one in named] == [docs.id, again.id]
+    listed = catalogue.documents.page(ADMIN, collection_ids=[one.id for one in named], state=S.DELETED)
+    assert {(one.id, one.collection) for one in listed.items} == {(document.id, "docs"), (kept.id, "docs")}
+    assert catalogue.documents.live_states([document.id])[document.id].gone
+    with pytest.raises(NotFound):
+        catalogue.collections.ever_named(ADMIN, "never")
+    assert [one.name for one in catalogue.collections.readable(ADMIN)] == ["docs"]
 
 
 def test_statistics_count_live_versions_and_leave_tombstones_out_of_the_total(
@@ -848,6 +955,35 @@ def test_a_dropped_dead_letter_is_gone_and_its_document_stays_failed(catalogue: 
         catalogue.dead_letters.drop(ADMIN, letter.id)
 
 
+@pytest.mark.parametrize("by", ["redriven", "dropped", "superseded", "deleted", "published"])
+def test_a_closed_dead_letter_says_when_and_by_what(catalogue: Catalogue, docs: Collection, by: str) -> None:
+    document = live(catalogue, docs)
+    attempt = document.live_attempt
+    assert attempt is not None
+    assert catalogue.tasks.owe_embedding(document.id, attempt=attempt)
+    fail(catalogue, stage=Stage.EMBED)
+    [letter] = letters(catalogue)
+    assert (letter.closed_at, letter.closed_by) == (None, None)
+    started = time.time()
+    match by:
+        case "redriven":
+            catalogue.dead_letters.redrive(ADMIN, letter.id)
+        case "dropped":
+            catalogue.dead_letters.drop(ADMIN, letter.id)
+        case "superseded":
+            accept(catalogue, submission(docs, text="two"))
+        case "deleted":
+            catalogue.documents.delete(ADMIN, document.id)
+        case _:
+            assert catalogue.tasks.owe_embedding(document.id, attempt=attempt)
+            embed(catalogue)
+    closed = catalogue.dead_letters.get(ADMIN, letter.id)
+    assert closed.closed_by == by
+    assert closed.closed_at is not None
+    assert started <= closed.closed_at <= time.time()
+    assert replace(closed, closed_at=None, closed_by=None) == letter
+
+
 @pytest.mark.parametrize("how", ["new content", "delete", "reprocess"])
 def test_a_dead_letter_closes_itself_when_its_version_is_overtaken(
     catalogue: Catalogue, docs: Collection, how: str
@@ -955,7 +1091,9 @@ def test_what_was_written_is_there_after_reopening(opened: Opener) -> None:
     docs = first.collections.create("acme", "docs", metadata_schema={"type": "object"})
     document = live(first, docs, metadata={"n": 1.5, "list": ["a", True, 2]})
     accept(first, submission(docs, "b"))
-    file = DropFile("a/b.txt", "a", 1, 2, "s", "", document.id, missing_since=3.5, held=True)
+    file = DropFile(
+        *("a/b.txt", "a", 1, 2, "s", "d", document.id), missing_since=3.5, held=True, ctime_ns=3, described=("title",)
+    )
     first.drop_files.remember([file])
     first.close()
     second = opened()
@@ -965,7 +1103,7 @@ def test_what_was_written_is_there_after_reopening(opened: Opener) -> None:
     assert second.drop_files.all() == {"a/b.txt": file}
 
 
-def test_a_newer_schema_is_refused_in_one_line(opened: Opener, tmp_path: Path) -> None:
+def test_a_newer_schema_is_refused_in_one_line(opened: Opener) -> None:
     first = opened()
     assert isinstance(first, SqlCatalogue)
     with first._database.write() as connection:
@@ -1004,6 +1142,66 @@ def test_owing_an_embedding_again_leaves_one_that_is_under_way_alone(catalogue: 
     assert catalogue.tasks.switch(claim, rev=document.rev, counts={})[0] is Switch.SWITCHED
     accept(catalogue, submission(docs, text="two"))
     assert not catalogue.tasks.owe_embedding(document.id, attempt=claim.attempt)
+
+
+def test_a_live_version_whose_newest_failed_is_embedded_again_and_stays_what_it_was(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    document = live(catalogue, docs)
+    attempt = document.live_attempt
+    assert attempt is not None
+    accept(catalogue, submission(docs, text="two"))
+    fail(catalogue)
+    failed = get(catalogue, document)
+    [letter] = letters(catalogue)
+    assert catalogue.tasks.owe_embedding(document.id, attempt=attempt)
+    claim = claimed(catalogue, Stage.EMBED)
+    assert (claim.version, claim.chunk_file) == (1, "c" * 64)
+    assert get(catalogue, document).state is S.FAILED
+    assert catalogue.tasks.switch(claim, rev=claim.document.rev, counts={})[0] is Switch.SWITCHED
+    document = get(catalogue, document)
+    assert (document.live_version, document.live_attempt) == (1, claim.attempt)
+    assert (document.version, document.state, document.code) == (2, S.FAILED, "damaged")
+    assert content_of(document) == content_of(failed)
+    assert letters(catalogue) == [letter]
+    erase = claimed(catalogue, Stage.ERASE)
+    assert (erase.version, erase.subject) == (1, "")  # of older attempts, never of the live one
+    catalogue.tasks.done(erase, counts={})
+    assert catalogue.tasks.open_count() == 0
+
+
+@pytest.mark.parametrize("ends", ["failed", "overtaken by a switch", "overtaken by a delete", "beside a new version"])
+def test_an_embedding_owed_again_harms_no_newer_version(catalogue: Catalogue, docs: Collection, ends: str) -> None:
+    document = live(catalogue, docs)
+    assert document.live_attempt is not None
+    accept(catalogue, submission(docs, text="two"))
+    fail(catalogue)
+    assert catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt)
+    claim = claimed(catalogue, Stage.EMBED)
+    match ends:
+        case "failed":
+            catalogue.tasks.failed(claim, HOPELESS)
+            assert (len(letters(catalogue)), catalogue.tasks.open_count()) == (1, 0)
+            assert catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt)
+        case "overtaken by a switch":
+            accept(catalogue, submission(docs, text="three"))
+            parse(catalogue)
+            newer = embed(catalogue)
+            assert catalogue.tasks.switch(claim, rev=claim.document.rev, counts={})[0] is Switch.OVERTAKEN
+            assert get(catalogue, document).live_attempt == newer.attempt
+            assert str(claim.attempt) in {claimed(catalogue, Stage.ERASE).subject for _ in range(2)}
+        case "overtaken by a delete":
+            catalogue.documents.delete(ADMIN, document.id)
+            assert catalogue.tasks.switch(claim, rev=claim.document.rev, counts={})[0] is Switch.OVERTAKEN
+            assert get(catalogue, document).state is S.DELETING
+        case _:
+            accept(catalogue, submission(docs, text="three"))
+            assert catalogue.tasks.switch(claim, rev=claim.document.rev, counts={})[0] is Switch.SWITCHED
+            assert (get(catalogue, document).state, get(catalogue, document).live_version) == (S.RECEIVED, 1)
+            parse(catalogue)
+            embed(catalogue)
+            assert get(catalogue, document).live_version == 3
+    upkeep(catalogue)
 
 
 def test_live_attempts_are_what_the_index_must_hold(catalogue: Catalogue, docs: Collection) -> None:
@@ -1046,6 +1244,9 @@ CASES: dict[str, Case] = {
     "Collections.readable": lambda c, p, d, _: [x for x in c.collections.readable(p) if x.id == d.collection_id],
     "Collections.page": lambda c, p, d, _: [
         x for x in c.collections.page(p, after=None, limit=9).items if x.id == d.collection_id
+    ],
+    "Collections.ever_named": lambda c, p, d, _: [
+        x for x in c.collections.ever_named(p, "docs") if x.id == d.collection_id
     ],
     "Documents.get": lambda c, p, d, _: c.documents.get(p, d.id),
     "Documents.page": lambda c, p, _, __: c.documents.page(p).items,

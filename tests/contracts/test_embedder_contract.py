@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from retrieval.embedder_choice import Engine, cpu_flags, open_engine
+from retrieval.embedder_choice import Engine, cpu_flags
+from retrieval.embedder_measurement import open_engine
 from retrieval.embedding import Embedder
 from retrieval.fixed_embedder import FixedEmbedder
 from retrieval.model_preparation import PreparedModel, prepare

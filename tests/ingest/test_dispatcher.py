@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from ingest.doorbell import Doorbell, DoorbellButton
 from ingest.leasing import NamedLease
 from ingest.memory_queue import MemoryQueue
 from retrieval.documents import DocumentState, Lane, Stage
-from retrieval.errors import CatalogueUnavailable
+from retrieval.errors import CatalogueUnavailable, QueueUnavailable
+from retrieval.tasks import TaskPointer
 from tests.corpus import Corpus
 
 
@@ -74,7 +75,7 @@ def test_what_is_due_is_published_up_to_the_window_and_never_twice(corpus: Corpu
     queue = MemoryQueue(window=4)
     one = dispatcher(corpus, queue, bell[0])
     assert one.round()
-    assert queue.room(Stage.PARSE) == 0
+    assert queue.room(Stage.PARSE, Lane.INTERACTIVE) == 0
     assert not one.round()
     deliveries = queue.take([Stage.PARSE], limit=9, timeout_s=0)
     assert len(deliveries) == 4
@@ -95,6 +96,39 @@ def test_a_full_window_of_one_stage_does_not_hold_up_another(corpus: Corpus, bel
     queue = MemoryQueue(window=1)
     dispatcher(corpus, queue, bell[0]).round()
     assert [len(queue.take([stage], limit=9, timeout_s=0)) for stage in (Stage.PARSE, Stage.EMBED)] == [1, 1]
+
+
+def test_a_full_window_of_bulk_work_does_not_hold_up_interactive_work(corpus: Corpus, bell: Any) -> None:
+    for n in range(5):
+        corpus.send(f"Otter {n}.", f"{n}", lane=Lane.BULK)
+    queue = MemoryQueue(window=3)
+    one = dispatcher(corpus, queue, bell[0])
+    assert one.round()
+    assert not one.round()
+    corpus.send("An urgent otter.", "urgent")
+    assert one.round()
+    lanes = [delivery.pointer.lane for delivery in queue.take([Stage.PARSE], limit=9, timeout_s=0)]
+    assert lanes == [Lane.INTERACTIVE, Lane.BULK, Lane.BULK, Lane.BULK]
+
+
+class Away(MemoryQueue):
+    """A queue that is not there for its first publications."""
+
+    failures = 2
+
+    def publish(self, pointers: Sequence[TaskPointer]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise QueueUnavailable
+        super().publish(pointers)
+
+
+def test_what_a_queue_did_not_take_is_published_when_it_is_back(corpus: Corpus, bell: Any) -> None:
+    corpus.send("An otter.")
+    queue = Away(window=4)
+    with running(dispatcher(corpus, queue, bell[0], poll_s=0.02)):
+        assert until(lambda: queue.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
+    assert queue.failures == 0
 
 
 def test_a_tenant_with_a_large_backlog_does_not_hold_up_another(corpus: Corpus, bell: Any) -> None:
@@ -125,7 +159,7 @@ def test_a_ring_is_followed_by_a_look_at_once(corpus: Corpus, bell: Any) -> None
         time.sleep(0.1)
         corpus.send("An otter.")
         bell[1].ring()
-        assert until(lambda: queue.room(Stage.PARSE) == 3)
+        assert until(lambda: queue.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
         stop.set()
         bell[1].ring()
 
@@ -134,7 +168,7 @@ def test_a_lost_ring_costs_one_interval(corpus: Corpus, bell: Any) -> None:
     queue = MemoryQueue(window=4)
     with running(dispatcher(corpus, queue, bell[0], poll_s=0.02)):
         corpus.send("An otter.")
-        assert until(lambda: queue.room(Stage.PARSE) == 3)
+        assert until(lambda: queue.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
 
 
 def test_of_two_dispatchers_one_works_and_the_other_takes_over(corpus: Corpus, bell: Any) -> None:
@@ -143,10 +177,10 @@ def test_of_two_dispatchers_one_works_and_the_other_takes_over(corpus: Corpus, b
         assert until(lambda: not corpus.catalogue.leases.hold("dispatcher", holder="first", seconds=60))
         with running(dispatcher(corpus, first, bell[0], holder="first", poll_s=0.02)):
             corpus.send("An otter.")
-            assert until(lambda: second.room(Stage.PARSE) == 3)
-            assert first.room(Stage.PARSE) == 4
+            assert until(lambda: second.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
+            assert first.room(Stage.PARSE, Lane.INTERACTIVE) == 4
             stop.set()
-            assert until(lambda: first.room(Stage.PARSE) == 3)
+            assert until(lambda: first.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
 
 
 class Unreliable:
@@ -167,4 +201,4 @@ def test_a_catalogue_that_is_away_for_a_while_stops_nothing(corpus: Corpus, bell
     corpus.send("An otter.")
     queue = MemoryQueue(window=4)
     with running(dispatcher(corpus, queue, bell[0], poll_s=0.02, catalogue=Unreliable(corpus, 3))):
-        assert until(lambda: queue.room(Stage.PARSE) == 3)
+        assert until(lambda: queue.room(Stage.PARSE, Lane.INTERACTIVE) == 3)

@@ -11,9 +11,10 @@ from ingest.janitor import Drift, Janitor
 from ingest.leasing import NamedLease
 from retrieval import identity
 from retrieval.chunks import Chunk, EmbeddedChunk, Locator
-from retrieval.documents import Attributes, Stage
+from retrieval.documents import Attributes, DocumentState, Stage
 from retrieval.errors import NotFound
 from retrieval.index import Placement, Point, Selection
+from retrieval.tasks import Failure
 from tests.corpus import Corpus
 
 NOTHING = Drift()
@@ -82,6 +83,23 @@ def test_missing_points_are_embedded_again(corpus: Corpus) -> None:
     assert corpus.index.count(corpus.tenant, Selection(document.id, live=True)) == whole
     assert corpus.janitor().round() == NOTHING
     assert victim.chunk.id in {hit.chunk.id for hit in corpus.hits("otter0 otter1 otter2")}
+
+
+def test_missing_points_of_a_live_version_are_embedded_again_although_the_newest_failed(corpus: Corpus) -> None:
+    document = corpus.add("An otter.", "a")
+    corpus.send("Hardly an otter.", "a")
+    failure = Failure("damaged", "It is damaged.", permanent=True)
+    corpus.catalogue.tasks.failed(corpus.claim(Stage.PARSE), failure)
+    corpus.index.delete(corpus.tenant, Selection(document.id))
+    assert corpus.hits("otter") == []
+    assert corpus.janitor().round() == Drift(incomplete_documents=1)
+    corpus.work()
+    (hit,) = corpus.hits("otter")
+    assert hit.chunk.text == "An otter."
+    shown = corpus.get(document.id)
+    assert (shown.state, shown.code, shown.live_version) == (DocumentState.FAILED, "damaged", 1)
+    assert corpus.janitor().round() == NOTHING
+    assert corpus.catalogue.tasks.open_count() == 0
 
 
 def test_points_of_an_old_revision_are_repainted(corpus: Corpus) -> None:

