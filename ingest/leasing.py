@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from retrieval.catalogue import Leases
+from retrieval.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 
 class NamedLease:
@@ -26,5 +30,9 @@ class NamedLease:
         return held
 
     def release(self) -> None:
+        """Gives it back; while the catalogue is away that is left to the lease's end."""
         self._renew_at = 0.0
-        self._leases.release(self._name, holder=self._holder)
+        try:
+            self._leases.release(self._name, holder=self._holder)
+        except Unavailable as error:
+            log.warning("lease %s: %s", self._name, error)

@@ -343,7 +343,8 @@ class Catalogue(Protocol):
 
     def fenced(self, lease: str, *, holder: str) -> Catalogue:
         """The same catalogue for the holder of a named lease: what it writes after the lease was taken over, or given
-        back, changes nothing and raises `CatalogueUnavailable`; who takes over waits for a write that has begun."""
+        back, changes nothing and raises `CatalogueUnavailable`; who takes over waits for a write that has begun. Its
+        `leases` are not fenced."""
         ...
 
     def bind_spec(self, spec: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ class IntakeSettings(Group):
 
 class WorkSettings(Group):
     window: int = Field(128, ge=1, description="Tasks in flight for each stage; the backlog waits in the catalogue.")
-    batch: int = Field(16, ge=1, description="Documents embedded together.")
+    batch: int = Field(16, ge=1, description="Documents open in the embed stage at once, for each tenant and lane.")
     lease_s: float = Field(60, gt=0, description="How long a silent worker keeps its tasks.")
     poll_s: float = Field(0.5, gt=0, description="How often the dispatcher looks when nobody rings.")
     rest_s: float = Field(1.0, ge=0, description="Rest of a task whose engine is not available.")

@@ -56,6 +56,7 @@ class SqlCatalogue:
     def fenced(self, lease: str, *, holder: str) -> SqlCatalogue:
         fenced = copy.copy(self)
         fenced._speak_for(self._database.checked(holds(lease, holder)))
+        fenced.leases = self.leases  # or nobody could take the lease that he must hold to write
         return fenced
 
     def changes(self) -> int:

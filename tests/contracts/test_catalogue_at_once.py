@@ -261,6 +261,15 @@ def test_a_dead_letter_that_is_decided_twice_at_once_is_decided_once(
 # --- leases ---
 
 
+def test_a_lease_is_taken_renewed_and_given_back_through_the_catalogue_that_it_fences(catalogue: Catalogue) -> None:
+    fenced = catalogue.fenced("janitor", holder="one")
+    assert fenced.leases.hold("janitor", holder="one", seconds=60)
+    assert fenced.leases.hold("janitor", holder="one", seconds=60)
+    assert not catalogue.leases.hold("janitor", holder="two", seconds=60)
+    fenced.leases.release("janitor", holder="one")
+    assert catalogue.leases.hold("janitor", holder="two", seconds=60)
+
+
 def test_a_holder_that_slept_while_its_lease_was_taken_over_writes_nothing(
     catalogue: Catalogue, other: Catalogue, docs: Collection
 ) -> None:
