@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RAGSTONE_"
+
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4}", re.ASCII)
 
 # Said before any engine is imported: none of them may call home or look for a model on a hub.
 _QUIET = {
@@ -53,7 +56,86 @@ class QdrantSettings(Group):
 
 
 class KafkaSettings(Group):
-    bootstrap: str | None = Field(None, description="Kafka brokers; not in this version.")
+    bootstrap: str | None = Field(None, description="Kafka brokers, as host:port,host:port; not in this version.")
+    prefix: str = Field(
+        "ragstone", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Names of topics and consumer groups begin with it."
+    )
+    partitions: int = Field(
+        12, ge=1, le=10_000, description="Partitions of each topic: as many processes can share a stage's work."
+    )
+    replication_factor: int | None = Field(
+        None, ge=1, description="Replicas of the topics that are made; default the brokers' own."
+    )
+    retention_s: float = Field(
+        7 * 86_400, ge=3_600, description="How long topics must keep messages; what is older is published again."
+    )
+    dead_letter_retention_s: float = Field(
+        90 * 86_400, ge=3_600, description="How long messages that are none of ours are kept in the dead-letter topic."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the brokers are spoken to."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How a name and password are proved, with SASL_PLAINTEXT (SCRAM only) and SASL_SSL."
+    )
+    username: str | None = Field(None, description="Name for SASL.")
+    password: SecretStr | None = Field(None, description="Password for SASL.")
+    ca_file: Path | None = Field(None, description="Certificates (PEM) that the brokers' are checked against.")
+    cert_file: Path | None = Field(None, description="Our own certificate (PEM), where brokers ask for one.")
+    key_file: Path | None = Field(None, description="The key of our own certificate (PEM).")
+    timeout_s: float = Field(10, ge=1, description="Longest wait for an answer of the brokers.")
+    session_timeout_s: float = Field(
+        45, ge=6, description="A worker that is not heard for so long loses its partitions to others."
+    )
+    hold_bytes: int = Field(
+        256 << 20, ge=1, description="Bytes of documents that a parsing process takes ahead, for each lane."
+    )
+    hold_tokens: int = Field(
+        200_000, ge=1, description="Tokens of passages that an embedding process takes ahead, for each lane."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> KafkaSettings:
+        if any(not _BROKER.fullmatch(one) for one in self.brokers):
+            raise ValueError("RAGSTONE_KAFKA__BOOTSTRAP names brokers as host:port,host:port.")
+        has_sasl = self.security_protocol.startswith("SASL_")
+        proof = (self.sasl_mechanism, self.username, self.password)
+        if has_sasl != all(proof) or has_sasl != any(proof):
+            raise ValueError(
+                "RAGSTONE_KAFKA__SASL_MECHANISM, __USERNAME and __PASSWORD go together, and with "
+                "RAGSTONE_KAFKA__SECURITY_PROTOCOL=SASL_SSL or SASL_PLAINTEXT."
+            )
+        if (self.security_protocol, self.sasl_mechanism) == ("SASL_PLAINTEXT", "PLAIN"):
+            raise ValueError(
+                "RAGSTONE_KAFKA__SASL_MECHANISM=PLAIN would send the password readable: "
+                "set RAGSTONE_KAFKA__SECURITY_PROTOCOL=SASL_SSL, or take a SCRAM mechanism."
+            )
+        if not self.security_protocol.endswith("SSL") and (self.ca_file or self.cert_file or self.key_file):
+            raise ValueError(
+                "RAGSTONE_KAFKA__CA_FILE, __CERT_FILE and __KEY_FILE go with "
+                "RAGSTONE_KAFKA__SECURITY_PROTOCOL=SSL or SASL_SSL."
+            )
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("Set RAGSTONE_KAFKA__CERT_FILE and RAGSTONE_KAFKA__KEY_FILE together, or neither.")
+        return self
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        return tuple(one.strip() for one in (self.bootstrap or "").split(",")) if self.bootstrap else ()
+
+    def connection(self) -> dict[str, Any]:
+        """The fields of `ingest.kafka_queue.connection.KafkaConnection`."""
+        files = {name: getattr(self, name) for name in ("ca_file", "cert_file", "key_file")}
+        return {
+            "bootstrap": self.brokers,
+            "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "username": self.username,
+            "password": None if self.password is None else self.password.get_secret_value(),
+            **{name: None if path is None else str(path) for name, path in files.items()},
+            "timeout_s": self.timeout_s,
+            "session_timeout_s": self.session_timeout_s,
+        }
 
 
 class BlobSettings(Group):

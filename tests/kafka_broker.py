@@ -59,7 +59,11 @@ class KafkaBroker:
         with (self._folder / "output").open("ab") as output:
             command = [*_JAVA, "kafka.Kafka", str(self._configuration)]
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=self._environment(), preexec_fn=_die_with_parent
+                command,
+                stdout=output,
+                stderr=output,
+                env=self._environment(),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
             )
         deadline = time.monotonic() + START_S
         while not self._answers():
