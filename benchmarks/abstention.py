@@ -2,11 +2,11 @@
 
     python -m benchmarks.abstention [--model NAME] [--cache FOLDER] [--data FOLDER] [--queries N]
 
-Prints both rates for questions over documents written for this purpose. The weights in `summarize.evidence` and the
-order of sentences were fitted on two thirds of the documents in `written/`; the last third, and the older cases of
-`abstention_cases`, were kept apart from the fitting. A document's own questions are also asked without it. Given the
-folder of retrieval collections, their queries are asked of their own collection (answerable) and of the next one (not).
-Passages are the ten nearest chunks by cosine, which is less than the search offers.
+Prints both rates for questions over documents written for this purpose: two thirds of those in `written/` are there to
+fit to, the last third to judge by; today's weights in `summarize.evidence` come from the older `abstention_cases`
+alone. A document's own questions are also asked without it. Given the folder of retrieval collections, their queries
+are asked of their own collection (answerable) and of the next one (not). Passages are the ten nearest chunks by cosine,
+which is less than the search offers.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def fitted_and_held_out(embedder: Embedder) -> None:
     questions = [json.loads(line) for line in (WRITTEN / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
     shelf = shelved(embedder, [(one["id"], one["title"], text) for one in documents for text in one["chunks"]])
     for fitted in (True, False):
-        kind = "fitted" if fitted else "held out"
+        kind = "to fit to" if fitted else "held out"
         about = {one["id"] for one in documents if one["fitted"] is fitted}
         asked = [one for one in questions if one["about"] in about]
         for name in dict.fromkeys(one["class"] for one in asked):

@@ -1,14 +1,15 @@
 """How often the extractive answers are right, and how often they keep silent, over every question of samples/.
 
-The questions without an answer are near misses: they name what the documents speak of and ask for a detail that none
-gives. A sentence embedder sees no difference between the two kinds (each signal alone separates them little better
-than chance), so the goal stands beside the floor that is held today and is reported, not hidden.
+A question is answered right if a document that holds the answer is among those cited. The questions without an answer
+are of four classes: off topic, about a thing that the documents do not know, about a detail that they leave out, and
+near misses, which share most of their words with a sentence that does not answer them. Each class has its own floor, so
+that no mix hides the hard one: a sentence embedder hardly tells a near miss from an answer in other words.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +21,15 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 FOLDERS = ("engineering", "finance", "handbook")
 # What a reader should be able to rely on, and what is reached without a model that reads.
 GOAL = 0.8
-RIGHT_FLOOR = 0.65
-SILENT_FLOOR = 0.45
+RIGHT_FLOOR = 0.72
+SILENT_FLOORS = {"off topic": 0.9, "absent thing": 0.9, "absent detail": 0.8, "near miss": 0.45}
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     right: float
     silent: float
+    silent_by_class: Mapping[str, float]
 
 
 def sample_files() -> list[Path]:
@@ -56,18 +58,24 @@ def sent(server: RunningServer) -> dict[str, str]:
 def tally(server: RunningServer) -> Tally:
     sources = sent(server)
     questions = [json.loads(line) for line in (SAMPLES / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
-    outcomes: dict[bool, list[bool]] = {True: [], False: []}
+    outcomes: dict[str, list[bool]] = {}
     for question in questions:
         body = {"question": question["question"], "collections": [f"samples-{folder}" for folder in FOLDERS]}
         reply = server.http.post("/v1/answers", json=body)
         assert reply.status_code == 200, reply.text
         good = is_good(question, reply.json(), sources)
-        outcomes[question["answerable"]].append(good)
+        outcomes.setdefault(question["class"], []).append(good)
         if not good:
             print(f"missed {question['id']}: {question['question']} -> {reply.json()['answer'][:160]!r}")
-    right, silent = (sum(outcomes[kind]) / len(outcomes[kind]) for kind in (True, False))
-    print(f"right {right:.1%} of {len(outcomes[True])}, silent {silent:.1%} of {len(outcomes[False])}")
-    return Tally(right, silent)
+    right = outcomes.pop("answer")
+    silent = [good for goods in outcomes.values() for good in goods]
+    for name, goods in {"right": right, "silent": silent, **outcomes}.items():
+        print(f"{name}: {sum(goods)} of {len(goods)}")
+    return Tally(_rate(right), _rate(silent), {name: _rate(goods) for name, goods in outcomes.items()})
+
+
+def _rate(goods: Sequence[bool]) -> float:
+    return sum(goods) / len(goods)
 
 
 def is_good(question: Mapping[str, object], answer: Json, sources: Mapping[str, str]) -> bool:
@@ -83,8 +91,9 @@ def test_most_questions_with_an_answer_cite_a_document_that_holds_it(tally: Tall
     assert tally.right >= RIGHT_FLOOR
 
 
-def test_questions_without_an_answer_are_met_with_silence_as_often_as_today(tally: Tally) -> None:
-    assert tally.silent >= SILENT_FLOOR
+@pytest.mark.parametrize("name", SILENT_FLOORS)
+def test_questions_without_an_answer_are_met_with_silence_as_often_as_today(tally: Tally, name: str) -> None:
+    assert tally.silent_by_class[name] >= SILENT_FLOORS[name]
 
 
 @pytest.mark.xfail(reason="needs a model that reads the passage: similarity cannot tell a near miss from an answer")

@@ -186,7 +186,8 @@ def test_questions_and_searches_name_documents_that_exist_and_leave_none_out() -
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question["id"])
 def test_an_answer_is_quoted_from_its_best_document_and_no_answer_from_none(question: dict[str, Any]) -> None:
-    assert set(question) == {"id", "question", "answerable", "documents", "answer", "quote_contains"}
+    assert set(question) == {"id", "question", "answerable", "documents", "answer", "quote_contains", "class"}
+    assert (question["class"] == "answer") is question["answerable"]
     assert bool(question["documents"]) is bool(question["quote_contains"]) is question["answerable"]
     assert (question["answer"] is not None) is question["answerable"]
     for quote in question["quote_contains"]:
