@@ -113,7 +113,7 @@ def test_a_pdf_in_ranges_is_byte_for_byte_the_one_read_whole(
         assert encode(pool.parse(path, media_type=PDF, name=path.name)) == whole
 
 
-@pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="the documents to try are not here")
+@pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="the folder of sample documents is not beside the repository")
 def test_real_pdfs_in_ranges_are_byte_for_byte_those_read_whole(pdf_pools: list[ParserPool]) -> None:
     paths = sorted((DOCUMENTS / "pdf").glob("*.pdf"))
     assert paths
