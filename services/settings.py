@@ -264,7 +264,7 @@ class Settings(BaseSettings):
 
     @property
     def model_cache(self) -> Path:
-        return self.embedder.cache or _user_cache() / "ragstone" / "models"
+        return self.embedder.cache or user_cache() / "ragstone" / "models"
 
 
 class BadSettings(Exception):
@@ -322,5 +322,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """Where this user's caches are."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -5,13 +5,14 @@ What can be fetched is put into a cache outside the tree, once; what the system'
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
+
+from services.settings import user_cache
 
 KAFKA: Final = "4.1.0"
 # Apache Kafka's own jars with what they need: the broker is started from them, there is nothing to unpack.
@@ -43,8 +44,7 @@ def main() -> int:
 
 def cache() -> Path:
     """Where fetched tools are kept."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ragstone" / "tools"
+    return user_cache() / "ragstone" / "tools"
 
 
 def postgresql_programs() -> Path | None:
