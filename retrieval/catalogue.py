@@ -35,6 +35,15 @@ from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, T
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class BoundModel:
+    """What the install is built on: the facts of its embedding spec, and the sha256 of the archive in the blob store
+    that processes load the model from; None where every process finds the model on its own machine."""
+
+    spec: Mapping[str, Any]
+    archive: str | None
+
+
 class Unset:
     """The type of `UNSET`: a field that a PATCH does not name, where None is a value."""
 
@@ -206,6 +215,10 @@ class Tasks(Protocol):
         """A worker's process died and its supervisor outlived it: what it held is free at once, named leases too."""
         ...
 
+    def worker_stopped(self, worker: str) -> None:
+        """A worker ends and has not finished everything: what it holds is owed again, and counts for nothing."""
+        ...
+
     def predecessors_died(self) -> int:
         """Every holder of every lease is known to be dead with its whole group: counts for nothing. How many held."""
         ...
@@ -214,7 +227,15 @@ class Tasks(Protocol):
         """Tasks not done: 0 is quiet."""
         ...
 
-    def leased_attempts(self) -> set[int]: ...
+    def leased_attempts(self) -> set[int]:
+        """Of every task that a worker holds: for one who asks whether its claim still stands."""
+        ...
+
+    def attempts_of_use(self, *, earlier: int) -> set[int]:
+        """The attempts whose points somebody needs although they are not live: of each embedding that is owed and
+        still leads anywhere the attempt that holds it, and the last `earlier` before, interrupted or released, whose
+        vectors it (or the one that comes next) takes over. An attempt that is held is of use until it ends."""
+        ...
 
     def live_attempts(self, *, after: str | None, limit: int) -> Page[LiveAttempt]:
         """Every document that is live, in order of id: what the index must hold."""
@@ -347,8 +368,13 @@ class Catalogue(Protocol):
         `leases` are not fenced."""
         ...
 
-    def bind_spec(self, spec: Mapping[str, Any]) -> None:
-        """Remembers the embedding spec this install is built on; `Conflict` with the remedy for another one."""
+    def bind_model(self, spec: Mapping[str, Any], *, archive: str | None = None) -> None:
+        """Remembers the embedding spec this install is built on, and where its model is; `Conflict` with the remedy
+        for another spec. Without `archive` the one that is known stays."""
+        ...
+
+    def bound_model(self) -> BoundModel | None:
+        """None before the first `bind_model`."""
         ...
 
     def healthy(self) -> None:

@@ -8,15 +8,15 @@ import socket
 import sys
 from dataclasses import asdict
 
-from retrieval.errors import RagstoneError
-from services import processes, wiring
+from retrieval.errors import Conflict, RagstoneError
+from services import roles as roles_of
+from services import wiring
 from services.layout import Layout
 from services.lifeline import Lifeline
 from services.settings import BadSettings, Settings, read_settings
-from services.supervisor import REFUSED, Supervisor
+from services.standing import REFUSED
 
-API_ROLES = ("documents", "search", "summary")
-WORK_ROLES = ("watch", "parse", "embed", "janitor")
+_PROCESSES = "all, index, documents, search, summary, watch, parse, embed, janitor, models, migrate"
 
 
 def main() -> int:
@@ -36,53 +36,69 @@ def main() -> int:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m services", description=__doc__)
-    processes = parser.add_subparsers(dest="process", required=True)
-    processes.add_parser("all", help="everything on one machine: one command, one supervisor")
-    index = processes.add_parser("index", help="the index process: holds the edge engine and serves it")
-    index.add_argument("--address", help="host:port or the path of a unix socket; default one in the data folder")
-    _add_lifeline(index, required=False)
-    models = processes.add_parser("models", help="converts and measures the embedding model")
-    models.add_argument("action", choices=["prepare"])
-    processes.add_parser("migrate", help="brings the catalogue's database to this version's schema")
-    janitor = processes.add_parser("janitor", help="one round of the janitor, beside a running install")
-    janitor.add_argument("--once", action="store_true", required=True)
-    api = processes.add_parser(",".join(API_ROLES), help="the HTTP API; started by the supervisor")
-    api.add_argument("--listen-fd", type=int, required=True)
-    _add_lifeline(api, required=True)
-    work = processes.add_parser(",".join(WORK_ROLES), help="ingestion; started by the supervisor")
-    work.add_argument("--worker", required=True)
-    work.add_argument("--compare-first", action="store_true")
-    _add_lifeline(work, required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m services",
+        description=__doc__,
+        epilog="documents, search and summary can be one process (documents,search), and so can watch, parse, embed "
+        "and janitor. Without Kafka, parse, embed and janitor must be.",
+    )
+    parser.add_argument("process", help=f"one of {_PROCESSES}")
+    parser.add_argument(
+        "action", nargs="?", choices=["prepare"], help="models prepare: converts, measures and keeps it"
+    )
+    parser.add_argument(
+        "--address", help="index: host:port or the path of a unix socket; default one in the data folder"
+    )
+    parser.add_argument("--once", action="store_true", help="janitor: one round beside a running install")
+    for given in ("--lifeline-fd", "--listen-fd"):  # by the supervisor
+        parser.add_argument(given, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--compare-first", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
-def _add_lifeline(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument("--lifeline-fd", type=int, required=required, help=argparse.SUPPRESS)
-
-
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    process = arguments.process
-    if process == "all":
-        return Supervisor(settings).run()
-    if process == "models":
-        prepared = wiring.open_model(settings)
-        print(f"{prepared.spec.model}: {prepared.measured.engine}")
-        return 0
-    if process == "migrate":
-        return _migrate(settings)
-    if process == "janitor":
-        return _janitor_once(settings)
+    roles = tuple(arguments.process.split(","))
     lifeline = None if arguments.lifeline_fd is None else Lifeline(arguments.lifeline_fd)
-    if process == "index":
-        processes.run_index(settings, lifeline, address=arguments.address)
-        return 0
-    assert lifeline is not None
-    if process == ",".join(API_ROLES):
-        listener = socket.socket(fileno=arguments.listen_fd)
-        processes.run_api(settings, lifeline, roles=API_ROLES, listener=listener)
+    match arguments.process, arguments.action:
+        case "all", None:
+            from services.supervisor import Supervisor
+
+            return Supervisor(settings).run()
+        case "models", "prepare":
+            return _prepare_model(settings)
+        case "migrate", None:
+            return _migrate(settings)
+        case "janitor", None if arguments.once:
+            return _janitor_once(settings)
+        case "index", None:
+            from services.index_process import run_index
+
+            run_index(settings, lifeline, address=arguments.address)
+        case _, None if set(roles) <= set(roles_of.API):
+            from services.api_process import run_api
+
+            listener = None if arguments.listen_fd is None else socket.socket(fileno=arguments.listen_fd)
+            run_api(settings, lifeline, roles=roles, listener=listener)
+        case _, None if set(roles) <= set(roles_of.WORK):
+            from services.work_process import run_work
+
+            first = arguments.compare_first
+            run_work(settings, lifeline, roles=roles, worker=arguments.worker, compare_first=first)
+        case _:
+            raise Conflict(f"{arguments.process} is no process: start one of {_PROCESSES}, or `models prepare`.")
+    return 0
+
+
+def _prepare_model(settings: Settings) -> int:
+    if settings.is_alone:
+        prepared = wiring.open_model(settings)
     else:
-        processes.run_work(settings, lifeline, worker=arguments.worker, compare_first=arguments.compare_first)
+        Layout(settings.data).prepare()
+        shared = wiring.share(settings)
+        prepared = wiring.keep_model(shared)
+        shared.close()
+    print(f"{prepared.spec.model}: {prepared.measured.engine}")
     return 0
 
 
@@ -96,7 +112,8 @@ def _migrate(settings: Settings) -> int:
 
 
 def _janitor_once(settings: Settings) -> int:
-    drift = wiring.make_janitor(wiring.share(settings), holder="janitor-once").round()
+    shared = wiring.share(settings)
+    drift = wiring.make_janitor(shared, catalogue=shared.catalogue, holder="janitor-once").round()
     print(", ".join(f"{name} {value}" for name, value in asdict(drift).items()))
     return 0
 

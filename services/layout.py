@@ -119,16 +119,19 @@ class Layout:
 
 
 class DataLock:
-    """The data folder's lock: held by the supervisor as long as it lives, so whoever gets it knows that every process
-    of the predecessor is dead (they die with it)."""
+    """The data folder's lock, held as long as its holder lives.
 
-    def __init__(self, layout: Layout, *, wait_s: float) -> None:
+    The supervisor's is its own, so whoever gets it knows that every process of the predecessor is dead (they die with
+    it). Processes that run without a supervisor may share a folder, and their locks are `shared`.
+    """
+
+    def __init__(self, layout: Layout, *, wait_s: float, shared: bool = False) -> None:
         path = layout.run / "lock"
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:

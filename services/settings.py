@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -56,7 +57,10 @@ class QdrantSettings(Group):
 
 
 class KafkaSettings(Group):
-    bootstrap: str | None = Field(None, description="Kafka brokers, as host:port,host:port; not in this version.")
+    bootstrap: str | None = Field(
+        None,
+        description="Kafka brokers, as host:port,host:port; default a queue in memory, for one process.",
+    )
     prefix: str = Field(
         "ragstone", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Names of topics and consumer groups begin with it."
     )
@@ -139,7 +143,21 @@ class KafkaSettings(Group):
 
 
 class BlobSettings(Group):
-    url: str | None = Field(None, description="Object storage; not in this version. Default a folder in the data.")
+    url: str | None = Field(
+        None,
+        description="Folder that all processes see, as file:///folder; default one in the data folder. Object storage "
+        "comes with a later version.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> BlobSettings:
+        if self.url is not None and not re.fullmatch(r"file:///\S.*", self.url):
+            raise ValueError("RAGSTONE_BLOBS__URL must be a folder that all processes see, as file:///folder.")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        return None if self.url is None else Path(unquote(self.url.removeprefix("file://")))
 
 
 class EmbedderSettings(Group):
@@ -172,6 +190,9 @@ class IntakeSettings(Group):
 class WorkSettings(Group):
     window: int = Field(128, ge=1, description="Tasks in flight for each stage; the backlog waits in the catalogue.")
     batch: int = Field(16, ge=1, description="Documents open in the embed stage at once, for each tenant and lane.")
+    chunks: int = Field(
+        20_000, ge=1, description="Chunks of one document: of a longer one the first so many are searchable."
+    )
     lease_s: float = Field(60, gt=0, description="How long a silent worker keeps its tasks.")
     poll_s: float = Field(0.5, gt=0, description="How often the dispatcher looks when nobody rings.")
     rest_s: float = Field(1.0, ge=0, description="Rest of a task whose engine is not available.")
@@ -247,8 +268,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
-        if self.kafka.bootstrap or self.blobs.url:
-            raise ValueError("Kafka and object storage come with a later version; unset RAGSTONE_KAFKA/BLOBS settings.")
         if bool(self.generator.base_url) != bool(self.generator.model):
             raise ValueError("Set RAGSTONE_GENERATOR__BASE_URL and RAGSTONE_GENERATOR__MODEL together, or neither.")
         if not self.bootstrap_key_file and not _is_loopback(self.host):
@@ -257,6 +276,11 @@ class Settings(BaseSettings):
                 "set RAGSTONE_BOOTSTRAP_KEY_FILE, or listen on 127.0.0.1."
             )
         return self
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this machine is the whole install: others could neither see its catalogue nor be sent work."""
+        return self.database.is_embedded and self.kafka.bootstrap is None
 
     @property
     def drop_folder(self) -> Path:

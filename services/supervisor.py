@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
 import socket
 import subprocess
@@ -18,17 +17,17 @@ import time
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from retrieval.errors import Conflict, RagstoneError, Unavailable
+from retrieval.errors import RagstoneError, Unavailable
 from services import wiring
 from services.access import Access
 from services.layout import DataLock, Layout
 from services.lifeline import stop_on_signals
-from services.processes import PATIENCE_S
+from services.listening import address_of, listen
 from services.settings import Settings, child_environment
+from services.standing import PATIENCE_S, REFUSED
 
 log = logging.getLogger(__name__)
 
-REFUSED = 78  # a process that refuses its settings, data or machine: starting it again would refuse again
 _START_S = 120.0  # a first start converts the model
 _STEADY_S = 30.0  # a process that lived so long is started again at once
 _LONGEST_PAUSE_S = 10.0
@@ -76,7 +75,7 @@ class Supervisor:
         self._layout.prepare()
         lock = DataLock(self._layout, wait_s=PATIENCE_S)
         self._layout.secret(self._settings.secret_file)
-        listener = _listen(self._settings.host, self._settings.port)
+        listener = listen(self._settings.host, self._settings.port, wait_s=PATIENCE_S)
         self._clean()
         self._open_data()
         self._ended_badly = self._layout.in_use.exists()
@@ -88,8 +87,7 @@ class Supervisor:
                     self._start(child)
                 for child in group:
                     self._await_ready(child, stop)
-            host, port = listener.getsockname()[:2]
-            print(f"ragstone is ready: http://{host}:{port} (API documentation at /docs)", flush=True)
+            print(f"ragstone is ready: {address_of(listener)} (API documentation at /docs)", flush=True)
             self._watch(children, stop)
             return 0
         except _Stopped:
@@ -116,9 +114,12 @@ class Supervisor:
         # A database server may have other processes on it: when its schema changes is for its operator to say.
         embedded = self._settings.database.is_embedded
         catalogue = wiring.open_catalogue(self._settings, self._layout, migrate=embedded)
-        catalogue.bind_spec(wiring.spec_facts(wiring.open_model(self._settings).spec))
-        catalogue.tasks.predecessors_died()
         catalogue.close()
+        shared = wiring.share(self._settings)
+        wiring.keep_model(shared)
+        if self._settings.kafka.bootstrap is None:  # otherwise others may work on the same
+            shared.catalogue.tasks.predecessors_died()
+        shared.close()
 
     def _children(self, listener: socket.socket) -> list[_Child]:
         # An index that optimises before it is ready takes a minute for 100,000 points: it is waited for while it lives.
@@ -215,24 +216,3 @@ def _listen_for_ready(child: _Child, line: socket.socket) -> None:
             child.ready.set()
     except OSError:
         return
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket; a port that a dying predecessor still holds is waited for."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(512)
-            os.set_inheritable(listener.fileno(), True)
-            return listener
-        except OSError as error:
-            listener.close()
-            if time.monotonic() > deadline or error.errno not in {98, 48}:
-                raise Conflict(
-                    f"Cannot listen on {host}:{port} ({error.strerror}): stop what does, or set RAGSTONE_PORT."
-                ) from error
-            time.sleep(0.1)

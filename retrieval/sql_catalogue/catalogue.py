@@ -6,8 +6,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, delete, insert, select
 
+from retrieval.catalogue import BoundModel
 from retrieval.errors import Conflict
 from retrieval.sql_catalogue import schema
 from retrieval.sql_catalogue.blob_records import SqlBlobRecords
@@ -22,6 +23,7 @@ from retrieval.sql_catalogue.tables import facts
 from retrieval.sql_catalogue.tasks import SqlTasks
 
 _SPEC = "embedding.spec"
+_ARCHIVE = "embedding.archive"
 
 
 class SqlCatalogue:
@@ -63,9 +65,9 @@ class SqlCatalogue:
         return self._database.changes()
 
     @again_on_collision
-    def bind_spec(self, spec: Mapping[str, Any]) -> None:
+    def bind_model(self, spec: Mapping[str, Any], *, archive: str | None = None) -> None:
         with self._database.write() as connection:
-            bound = connection.execute(select(facts.c.value).where(facts.c.name == _SPEC)).scalar_one_or_none()
+            bound = _fact(connection, _SPEC)
             if bound is None:
                 connection.execute(insert(facts).values(name=_SPEC, value=dict(spec)))
             elif bound != dict(spec):
@@ -74,6 +76,14 @@ class SqlCatalogue:
                     f"{spec.get('model')} (digest {str(spec.get('digest'))[:12]}) is configured: set "
                     "RAGSTONE_EMBEDDER__MODEL back, or start on an empty RAGSTONE_DATA and send the documents again."
                 )
+            if archive is not None:
+                connection.execute(delete(facts).where(facts.c.name == _ARCHIVE))
+                connection.execute(insert(facts).values(name=_ARCHIVE, value={"sha256": archive}))
+
+    def bound_model(self) -> BoundModel | None:
+        with self._database.snapshot() as connection:
+            spec, archive = _fact(connection, _SPEC), _fact(connection, _ARCHIVE)
+        return None if spec is None else BoundModel(spec, None if archive is None else archive["sha256"])
 
     def healthy(self) -> None:
         with self._database.read() as connection:
@@ -81,3 +91,10 @@ class SqlCatalogue:
 
     def close(self) -> None:
         self._database.close()
+
+
+def _fact(connection: Connection, name: str) -> dict[str, Any] | None:
+    value: dict[str, Any] | None = connection.execute(
+        select(facts.c.value).where(facts.c.name == name)
+    ).scalar_one_or_none()
+    return value

@@ -214,6 +214,12 @@ def parsed_url(url: str) -> URL:
     return address.set(drivername="postgresql+psycopg")
 
 
+def postgres_conninfo(address: URL) -> str:
+    """The same server as libpq is told it, for a connection beside the pool."""
+    arguments = address.translate_connect_args(username="user", database="dbname")
+    return make_conninfo("", **{**_CONNECT, **address.query, **arguments})
+
+
 def _sqlite_engine(address: URL) -> Engine:
     engine = create_engine(
         address,

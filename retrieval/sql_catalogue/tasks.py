@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
 from retrieval.catalogue import Page
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
@@ -55,6 +55,29 @@ class SqlTasks:
         query = select(tasks.c.attempt).where(tasks.c.done_at.is_(None), tasks.c.worker.is_not(None))
         with self._database.read() as connection:
             return {row.attempt for row in connection.execute(query)}
+
+    def attempts_of_use(self, *, earlier: int) -> set[int]:
+        held = tasks.c.worker.is_not(None)
+        # The attempts are found by their document: that is what they are indexed by.
+        its_own = and_(attempts.c.document_id == tasks.c.document_id, attempts.c.task_id == tasks.c.id)
+        query = (
+            select(attempts.c.id, attempts.c.task_id, held.label("held"))
+            .select_from(tasks)
+            .join(documents, documents.c.id == tasks.c.document_id)
+            .join(attempts, its_own)
+            .where(tasks.c.stage == Stage.EMBED.value, tasks.c.done_at.is_(None), tasks.c.attempt.is_not(None))
+            .where(or_(held, claims.wanted()))
+            .order_by(attempts.c.id.desc())
+        )
+        room: dict[int, int] = {}
+        found: set[int] = set()
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                left = room.get(row.task_id, earlier + bool(row.held))
+                room[row.task_id] = left - 1
+                if left > 0:
+                    found.add(row.id)
+        return found
 
     def live_attempts(self, *, after: str | None, limit: int) -> Page[LiveAttempt]:
         query = select(documents).where(documents.c.live_attempt.is_not(None)).order_by(documents.c.id).limit(limit + 1)
@@ -285,6 +308,16 @@ class SqlTasks:
             return
         delay = self._policy.kill_delay(kills)
         claims.free(connection, task, kills=kills, suspicions=task.suspicions + 1, retry_at=now + delay)
+
+    @again_on_collision
+    def worker_stopped(self, worker: str) -> None:
+        with self._database.write() as connection:
+            now = time_of(connection)
+            held = claims.all_held(connection, worker)
+            claims.end_open_attempts(connection, attempts.c.worker == worker, Outcome.RELEASED, now=now)
+            for task in held:
+                claims.free(connection, task, retry_at=now)
+            connection.execute(delete(leases).where(leases.c.holder == worker))
 
     @again_on_collision
     def predecessors_died(self) -> int:

@@ -42,15 +42,16 @@ ROUTERS: dict[str, tuple[APIRouter, ...]] = {
 }
 
 
-def create_app(house: House, *, roles: tuple[str, ...], file_bytes: int, json_bytes: int) -> FastAPI:
-    """The API of a process with these roles; health is always there."""
-    generations = house.generation_permits.count
-    threads = house.search_permits.count + house.intake_permits.count + generations + _SPARE_THREADS
+def create_app(
+    house: House, *, roles: tuple[str, ...], file_bytes: int, json_bytes: int, requests: int, generations: int
+) -> FastAPI:
+    """The API of a process with these roles; health is always there. `requests` is how many the permits let work at
+    once, `generations` how many of them may be streams."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = threads
-        app.state.stream_limiter = CapacityLimiter(2 * generations)
+        anyio.to_thread.current_default_thread_limiter().total_tokens = requests + _SPARE_THREADS
+        app.state.stream_limiter = CapacityLimiter(max(1, 2 * generations))
         yield
 
     app = FastAPI(

@@ -68,18 +68,18 @@ def delete(collection: str, principal: Deleting, house: Home) -> wire.Collection
     found = readable_collection(house, principal, collection)
     shown_before = _shown(house, found)
     house.catalogue.collections.delete(principal.tenant, collection)
-    house.ring()
+    house.documents.ring()
     return shown_before
 
 
 def _shown(house: House, found: Collection) -> wire.Collection:
-    return shown.collection(found, house.catalogue.collections.statistics(found), house.spec)
+    return shown.collection(found, house.catalogue.collections.statistics(found), house.documents.spec)
 
 
 def _readers(house: House, readers: list[str] | None) -> tuple[str, ...] | None:
     if readers is None:
         return None
-    check_readers(readers, limit=house.intake.limits.readers, pointer="/default_readers")
+    check_readers(readers, limit=house.documents.intake.limits.readers, pointer="/default_readers")
     return tuple(readers)
 
 

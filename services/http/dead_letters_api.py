@@ -51,7 +51,7 @@ def get(letter_id: str, principal: Reading, house: Home) -> wire.DeadLetter:
 def redrive(letter_id: str, principal: Writing, house: Home) -> wire.Document:
     """Tries again, with a clean record; 409 when its version is no longer the newest."""
     document = house.catalogue.dead_letters.redrive(principal, letter_id)
-    house.ring()
+    house.documents.ring()
     return shown.document(document, house.catalogue.documents.timelines([document.id])[document.id])
 
 

@@ -80,10 +80,12 @@ def create_batch(
     collection: str, body: wire.NewDocuments, request: Request, principal: Writing, house: Home
 ) -> wire.BatchReply:
     """Takes up to 1,000 texts in one transaction; what is wrong with one is that one's problem."""
-    with house.intake_permits.one():
+    with house.documents.permits.one():
         found = readable_collection(house, principal, collection)
         items = [_parsed_item(raw) for raw in body.documents]
-        accepted = iter(house.intake.accept_texts(found, [item for item in items if isinstance(item, TextItem)]))
+        accepted = iter(
+            house.documents.intake.accept_texts(found, [item for item in items if isinstance(item, TextItem)])
+        )
         answers = [next(accepted) if isinstance(item, TextItem) else item for item in items]
     request_id = request.state.request_id
     return wire.BatchReply(
@@ -133,7 +135,7 @@ async def get(
     """One document; with `wait` it answers when the state is final or the time is over."""
     found = await run_in_threadpool(house.catalogue.documents.get, principal, document_id)
     if wait and not found.state.is_final:
-        await house.waiting.final(document_id, timeout_s=wait)
+        await house.documents.waiting.final(document_id, timeout_s=wait)
     return await run_in_threadpool(_fresh, house, principal, document_id)
 
 
@@ -211,19 +213,19 @@ def patch(document_id: str, body: wire.DocumentChange, principal: Writing, house
         metadata=body.metadata,
         readers=None if body.readers is None else tuple(body.readers),
     )
-    checked = house.intake.checked(readable_collection(house, principal, found.collection), attributes)
+    checked = house.documents.intake.checked(readable_collection(house, principal, found.collection), attributes)
     house.catalogue.documents.patch(
         principal, document_id, checked, readers_reset="readers" in given and body.readers is None
     )
-    house.ring()
+    house.documents.ring()
     return _fresh(house, principal, document_id)
 
 
 @router.post("/documents/{document_id}:reprocess", status_code=202, operation_id="reprocess_document")
 def reprocess(document_id: str, principal: Writing, house: Home) -> wire.Document:
     """Parses and embeds again as a new version; the old one stays live meanwhile."""
-    house.catalogue.documents.reprocess(principal, document_id, fingerprint=house.fingerprint)
-    house.ring()
+    house.catalogue.documents.reprocess(principal, document_id, fingerprint=house.documents.fingerprint)
+    house.documents.ring()
     return _fresh(house, principal, document_id)
 
 
@@ -231,7 +233,7 @@ def reprocess(document_id: str, principal: Writing, house: Home) -> wire.Documen
 def delete(document_id: str, principal: Deleting, house: Home) -> wire.Document:
     """Deletes: search stops at once, the index is erased after it."""
     house.catalogue.documents.delete(principal, document_id)
-    house.ring()
+    house.documents.ring()
     return _fresh(house, principal, document_id)
 
 
@@ -249,22 +251,22 @@ def _take_form(house: House, principal: Principal, collection: str, form: FormDa
     if not isinstance(file, UploadFile):
         raise InvalidRequest("The form field file, with a file in it, is missing.", pointer="/file")
     fields = {name: _single(form, name) for name in _FORM_FIELDS - {"file"}}
-    with house.intake_permits.one():
+    with house.documents.permits.one():
         found = readable_collection(house, principal, collection)
         item = FileItem(
-            spooled=house.intake.spool(_blocks(file.file)),
+            spooled=house.documents.intake.spool(_blocks(file.file)),
             name=file.filename or "",
             declared_type=file.content_type,
             attributes=_form_attributes(house, fields),
             lane=_lane(fields["lane"]),
         )
-        return shown.document(house.intake.accept_file(found, item), ())
+        return shown.document(house.documents.intake.accept_file(found, item), ())
 
 
 def _take_json(house: House, principal: Principal, collection: str, body: bytes) -> wire.Document:
-    with house.intake_permits.one():
+    with house.documents.permits.one():
         found = readable_collection(house, principal, collection)
-        (answer,) = house.intake.accept_texts(found, [_text_item(_validated(body))])
+        (answer,) = house.documents.intake.accept_texts(found, [_text_item(_validated(body))])
     if isinstance(answer, Exception):
         raise answer
     return shown.document(answer, ())
@@ -316,7 +318,7 @@ def _form_attributes(house: House, fields: dict[str, str | None]) -> Attributes:
     if readers is not None:
         if not isinstance(readers, list) or not all(isinstance(reader, str) for reader in readers):
             raise InvalidRequest("readers must be a JSON list of strings.", pointer="/readers")
-        check_readers(readers, limit=house.intake.limits.readers)
+        check_readers(readers, limit=house.documents.intake.limits.readers)
     return Attributes(
         title=fields["title"],
         external_id=fields["external_id"],

@@ -60,7 +60,7 @@ def summary(body: wire.SummaryRequest, request: Request, principal: Searching, h
 
 def _reply(events: Events, request: Request, house: House, body: wire.AnswerRequest | wire.SummaryRequest) -> Response:
     with ExitStack() as held:
-        held.enter_context(house.generation_permits.one())
+        held.enter_context(house.summary.permits.one())
         house.noted_query()
         events = _begun(events)
         if wants_events(request.headers, stream=body.stream if "stream" in body.model_fields_set else None):
@@ -98,10 +98,10 @@ def _answering(house: House, principal: Principal, body: wire.AnswerRequest) -> 
         condition=condition_of(body.filter),
         top_k=body.top_k,
     )
-    result = house.searcher.search(principal, query)
+    result = house.summary.searcher.search(principal, query)
     yield "search", shown.search_reply(result, explain=False, took_ms=(time.perf_counter() - started) * 1000)
     material = _found(result)
-    for event in house.answerer.answer(body.question, material, Length(body.length)):
+    for event in house.summary.answerer.answer(body.question, material, Length(body.length)):
         match event:
             case AnswerDone(done):
                 yield "done", _shown_answer(done)
@@ -149,7 +149,7 @@ def _summarizing(
     yield "search", shown.search_reply(relevant, explain=False, took_ms=(time.perf_counter() - started) * 1000)
     scores = {hit.chunk.id: hit.score for hit in relevant.hits}
     material = {document.id: _chunks(house, document, scores) for document in documents}
-    for event in house.summarizer.summarize(material, body.query, Length(body.length)):
+    for event in house.summary.summarizer.summarize(material, body.query, Length(body.length)):
         match event:
             case SummaryDone(done):
                 yield "done", _shown_summary(done)
@@ -162,7 +162,7 @@ def _relevant(house: House, principal: Principal, question: str | None, document
     if question is None or not documents:
         return SearchResult((), {})
     collections = tuple(sorted({document.collection for document in documents}))
-    return house.searcher.search(principal, Query(text=question, collections=collections, top_k=100))
+    return house.summary.searcher.search(principal, Query(text=question, collections=collections, top_k=100))
 
 
 def _chunks(house: House, document: Document, scores: dict[str, float]) -> list[Material]:

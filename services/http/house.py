@@ -29,28 +29,64 @@ _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentsRole:
+    """`ring` wakes the dispatcher after something became owed."""
+
+    intake: Intake
+    permits: Permits
+    waiting: Waiting
+    spec: EmbeddingSpec
+    fingerprint: str
+    ring: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRole:
+    searcher: Searcher
+    permits: Permits
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRole:
+    searcher: Searcher
+    answerer: Answerer
+    summarizer: Summarizer
+    permits: Permits
+
+
+@dataclass(frozen=True, slots=True)
 class House:
-    """`ready` asks every dependency: name → what it says of itself; it raises `Unavailable` for one that is not."""
+    """`ready` asks every dependency: name → what it says of itself; it raises `Unavailable` for one that is not.
+
+    What a role's routes need is there with the role; nobody else has those routes.
+    """
 
     access: Access
     catalogue: Catalogue
     index: Index
     blobs: Blobs
-    spec: EmbeddingSpec
-    intake: Intake
-    searcher: Searcher
-    answerer: Answerer
-    summarizer: Summarizer
     cursors: Cursors
-    waiting: Waiting
-    search_permits: Permits
-    intake_permits: Permits
-    generation_permits: Permits
-    fingerprint: str
-    query_chars: int
     noted_query: Callable[[], None]
-    ring: Callable[[], None]
+    query_chars: int
     ready: Callable[[], Mapping[str, Any]]
+    documents_role: DocumentsRole | None = None
+    search_role: SearchRole | None = None
+    summary_role: SummaryRole | None = None
+
+    @property
+    def documents(self) -> DocumentsRole:
+        assert self.documents_role is not None
+        return self.documents_role
+
+    @property
+    def search(self) -> SearchRole:
+        assert self.search_role is not None
+        return self.search_role
+
+    @property
+    def summary(self) -> SummaryRole:
+        assert self.summary_role is not None
+        return self.summary_role
 
 
 async def house_of(request: Request) -> House:

@@ -30,9 +30,9 @@ def search(body: wire.SearchRequest, principal: Searching, house: Home) -> Respo
         top_k=body.top_k,
         group_by=None if body.group_by is None else GroupBy(body.group_by),
     )
-    with house.search_permits.one():
+    with house.search.permits.one():
         house.noted_query()
-        result = house.searcher.search(principal, query)
+        result = house.search.searcher.search(principal, query)
     took_ms = (time.perf_counter() - started) * 1000
     reply = shown.search_reply(result, explain=body.explain, took_ms=took_ms)
     return Response(reply.model_dump_json(), media_type="application/json")

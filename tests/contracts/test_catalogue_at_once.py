@@ -126,9 +126,9 @@ def test_a_collection_that_is_created_twice_at_once_is_one(catalogue: Catalogue,
 
 def test_a_spec_that_is_bound_by_many_at_once_is_bound(catalogue: Catalogue, other: Catalogue) -> None:
     spec = {"model": "small", "digest": "d1"}
-    assert at_once(*(lambda to=to: to.bind_spec(spec) for to in (catalogue, other, catalogue, other))) == [None] * 4
+    assert at_once(*(lambda to=to: to.bind_model(spec) for to in (catalogue, other, catalogue, other))) == [None] * 4
     with pytest.raises(Conflict):
-        other.bind_spec(spec | {"digest": "d2"})
+        other.bind_model(spec | {"digest": "d2"})
 
 
 # --- working ---

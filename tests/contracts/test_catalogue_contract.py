@@ -266,6 +266,68 @@ def test_a_heartbeat_keeps_the_leases_of_its_worker_only(catalogue: Catalogue, d
     assert catalogue.tasks.leased_attempts() == {kept.attempt, lost.attempt}
 
 
+def _interrupted(catalogue: Catalogue, document: Document, times: int) -> list[int]:
+    """Attempts at embedding it that ended with their process, oldest first."""
+    ended = []
+    for _ in range(times):
+        ended.append(claimed(catalogue, Stage.EMBED, of=document).attempt)
+        catalogue.tasks.predecessors_died()
+    return ended
+
+
+def test_the_last_attempts_at_an_embedding_that_is_owed_are_of_use(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    assert claimed(catalogue, Stage.PARSE).attempt not in catalogue.tasks.attempts_of_use(earlier=2)
+    catalogue.tasks.predecessors_died()
+    parse(catalogue)
+    assert catalogue.tasks.attempts_of_use(earlier=2) == set()
+    ended = _interrupted(catalogue, document, 3)
+    assert catalogue.tasks.attempts_of_use(earlier=2) == set(ended[-2:])
+    held = claimed(catalogue, Stage.EMBED)
+    assert catalogue.tasks.attempts_of_use(earlier=2) == {*ended[-2:], held.attempt}
+    catalogue.tasks.released(held)
+    assert catalogue.tasks.attempts_of_use(earlier=2) == {ended[-1], held.attempt}
+    assert catalogue.tasks.attempts_of_use(earlier=0) == set()
+    embed(catalogue)
+    assert catalogue.tasks.attempts_of_use(earlier=2) == set()
+
+
+@pytest.mark.parametrize("ends", ["overtaken", "deleted", "parked"])
+def test_no_attempt_at_an_embedding_that_leads_nowhere_is_of_use(
+    catalogue: Catalogue, docs: Collection, ends: str
+) -> None:
+    document = accept(catalogue, submission(docs))
+    parse(catalogue)
+    _interrupted(catalogue, document, 1)
+    match ends:
+        case "overtaken":
+            accept(catalogue, submission(docs, text="two"))
+        case "deleted":
+            catalogue.documents.delete(ADMIN, document.id)
+        case _:
+            fail(catalogue, stage=Stage.EMBED)
+    assert catalogue.tasks.attempts_of_use(earlier=2) == set()
+
+
+def test_an_attempt_that_is_held_is_of_use_although_it_was_overtaken(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    parse(catalogue)
+    held = claimed(catalogue, Stage.EMBED)
+    accept(catalogue, submission(docs, text="two"))
+    assert catalogue.tasks.attempts_of_use(earlier=2) == {held.attempt}
+
+
+def test_an_interrupted_attempt_at_a_live_version_is_of_use_while_the_newest_is_on_its_way(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    document = live(catalogue, docs)
+    assert document.live_attempt is not None
+    assert catalogue.tasks.owe_embedding(document.id, attempt=document.live_attempt)
+    [ended] = _interrupted(catalogue, document, 1)
+    accept(catalogue, submission(docs, text="two"))
+    assert catalogue.tasks.attempts_of_use(earlier=1) == {ended}
+
+
 def _lose(catalogue: Catalogue, claim: Claim) -> Claim:
     """The claim, held by another worker from now on."""
     assert catalogue.tasks.predecessors_died() == 1
@@ -1117,11 +1179,11 @@ def test_a_newer_schema_is_refused_in_one_line(opened: Opener) -> None:
 
 def test_another_embedding_spec_is_refused_with_the_remedy(catalogue: Catalogue) -> None:
     spec = {"model": "small", "digest": "d1", "dimension": 384}
-    catalogue.bind_spec(spec)
-    catalogue.bind_spec(dict(spec))
+    catalogue.bind_model(spec)
+    catalogue.bind_model(dict(spec))
     with pytest.raises(Conflict, match=r"small .* RAGSTONE_EMBEDDER__MODEL"):
-        catalogue.bind_spec(spec | {"model": "large", "digest": "d2"})
-    catalogue.bind_spec(spec)
+        catalogue.bind_model(spec | {"model": "large", "digest": "d2"})
+    catalogue.bind_model(spec)
 
 
 def test_changes_move_when_another_connection_commits(opened: Opener) -> None:

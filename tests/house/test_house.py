@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from services.http.app import ROUTERS, create_app
-from services.http.permits import Permits
 from services.settings import setting_names
 from tools.make_reference import REFERENCE, settings_page
 
@@ -30,7 +29,7 @@ OWN = {"retrieval", "ingest", "summarize", "services", "ragstone"}
 LONGEST = 450  # lines: what a reader at night can hold; beyond it a second noun is hiding in the file
 
 # Where an import inside a function keeps an engine unloaded: what chooses between engines.
-CHOOSERS = {"services/wiring.py"}
+CHOOSERS = {"services/__main__.py", "services/wiring.py", "services/api_wiring.py", "services/work_wiring.py"}
 HOMELESS = {"utils", "util", "common", "core", "base", "helpers", "helper", "shared", "misc"}
 # Written by somebody else, or words that stand for themselves.
 NOT_OURS = {"LICENSE", "requirements.lock", "requirements-dev.lock"}
@@ -258,9 +257,9 @@ def test_every_setting_says_what_it_is() -> None:
 
 
 def served_routes() -> set[str]:
-    permits = Permits(1)
-    house: Any = SimpleNamespace(search_permits=permits, intake_permits=permits, generation_permits=permits)
-    paths = create_app(house, roles=tuple(ROUTERS), file_bytes=1, json_bytes=1).openapi()["paths"]
+    house: Any = SimpleNamespace()
+    app = create_app(house, roles=tuple(ROUTERS), file_bytes=1, json_bytes=1, requests=1, generations=1)
+    paths = app.openapi()["paths"]
     return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 

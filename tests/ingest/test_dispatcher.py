@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from ingest.dispatcher import Dispatcher
-from ingest.doorbell import Doorbell, DoorbellButton
 from ingest.leasing import NamedLease
 from ingest.memory_queue import MemoryQueue
+from ingest.socket_doorbell import SocketDoorbell, SocketDoorbellButton
 from retrieval.documents import DocumentState, Lane, Stage
 from retrieval.errors import CatalogueUnavailable, QueueUnavailable
 from retrieval.tasks import TaskPointer
@@ -23,10 +23,10 @@ from tests.corpus import Corpus
 
 
 @pytest.fixture
-def bell() -> Iterator[tuple[Doorbell, DoorbellButton]]:
+def bell() -> Iterator[tuple[SocketDoorbell, SocketDoorbellButton]]:
     with tempfile.TemporaryDirectory(prefix="bell") as folder:
         path = Path(folder) / "bell"
-        doorbell, button = Doorbell(path), DoorbellButton(path)
+        doorbell, button = SocketDoorbell(path), SocketDoorbellButton(path)
         yield doorbell, button
         doorbell.close()
         button.close()
@@ -35,7 +35,7 @@ def bell() -> Iterator[tuple[Doorbell, DoorbellButton]]:
 def dispatcher(
     corpus: Corpus,
     queue: MemoryQueue,
-    doorbell: Doorbell,
+    doorbell: SocketDoorbell,
     *,
     holder: str = "me",
     poll_s: float = 60,

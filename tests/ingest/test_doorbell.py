@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.doorbell import Doorbell, DoorbellButton
+from ingest.socket_doorbell import SocketDoorbell, SocketDoorbellButton
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def path() -> Iterator[Path]:
 
 
 def test_a_ring_is_heard_at_once(path: Path) -> None:
-    with closing(Doorbell(path)) as bell, closing(DoorbellButton(path)) as button:
+    with closing(SocketDoorbell(path)) as bell, closing(SocketDoorbellButton(path)) as button:
         threading.Timer(0.05, button.ring).start()
         started = time.monotonic()
         assert bell.wait(10)
@@ -30,14 +30,14 @@ def test_a_ring_is_heard_at_once(path: Path) -> None:
 
 
 def test_without_a_ring_it_waits_its_time(path: Path) -> None:
-    with closing(Doorbell(path)) as bell:
+    with closing(SocketDoorbell(path)) as bell:
         started = time.monotonic()
         assert not bell.wait(0.1)
         assert time.monotonic() - started >= 0.09
 
 
 def test_many_rings_are_one(path: Path) -> None:
-    with closing(Doorbell(path)) as bell, closing(DoorbellButton(path)) as button:
+    with closing(SocketDoorbell(path)) as bell, closing(SocketDoorbellButton(path)) as button:
         for _ in range(1_000):
             button.ring()
         assert bell.wait(0)
@@ -45,9 +45,9 @@ def test_many_rings_are_one(path: Path) -> None:
 
 
 def test_ringing_where_nobody_listens_is_no_error(path: Path) -> None:
-    with closing(DoorbellButton(path)) as button:
+    with closing(SocketDoorbellButton(path)) as button:
         button.ring()
-        with closing(Doorbell(path)) as bell:
+        with closing(SocketDoorbell(path)) as bell:
             assert not bell.wait(0)
             button.ring()
             assert bell.wait(1)
@@ -55,7 +55,11 @@ def test_ringing_where_nobody_listens_is_no_error(path: Path) -> None:
 
 
 def test_the_latest_listener_hears(path: Path) -> None:
-    with closing(Doorbell(path)) as old, closing(Doorbell(path)) as new, closing(DoorbellButton(path)) as button:
+    with (
+        closing(SocketDoorbell(path)) as old,
+        closing(SocketDoorbell(path)) as new,
+        closing(SocketDoorbellButton(path)) as button,
+    ):
         button.ring()
         assert new.wait(1)
         assert not old.wait(0)

@@ -68,7 +68,7 @@ CALLS: dict[str, Call] = {
     "drop_files.report": lambda c, _, __: c.drop_files.report(),
     "leases.hold": lambda c, _, __: c.leases.hold("x", holder="h", seconds=1),
     "blobs.touch": lambda c, _, __: c.blobs.touch("acme", "d"),
-    "bind_spec": lambda c, _, __: c.bind_spec({"model": "m"}),
+    "bind_model": lambda c, _, __: c.bind_model({"model": "m"}),
     "healthy": lambda c, _, __: c.healthy(),
 }
 
