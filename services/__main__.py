@@ -26,7 +26,8 @@ def main() -> int:
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
         )
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for chatty in ("alembic", "kafka"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         return _run(arguments, settings)
     except (BadSettings, RagstoneError, OSError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):

@@ -89,7 +89,7 @@ class KafkaSettings(Group):
     key_file: Path | None = Field(None, description="The key of our own certificate (PEM).")
     timeout_s: float = Field(10, ge=1, description="Longest wait for an answer of the brokers.")
     session_timeout_s: float = Field(
-        45, ge=6, description="A worker that is not heard for so long loses its partitions to others."
+        45, ge=1, description="A worker that is not heard for so long loses its partitions to others."
     )
     hold_bytes: int = Field(
         256 << 20, ge=1, description="Bytes of documents that a parsing process takes ahead, for each lane."
@@ -184,7 +184,15 @@ class IntakeSettings(Group):
     file_bytes: int = Field(512 << 20, ge=1, description="Largest file that is taken.")
     json_bytes: int = Field(32 << 20, ge=1, description="Largest JSON body that is taken.")
     inline_bytes: int = Field(64 << 10, ge=0, description="Texts up to this size live in the catalogue's row.")
+    silence_s: float = Field(
+        30, gt=0, description="A request of which nothing more comes for so long is given up (408)."
+    )
     readers: int = Field(64, ge=1, description="Reader labels a document may carry.")
+    backlog: int = Field(
+        100_000,
+        ge=1,
+        description="Parses and embeddings owed from which on nothing more is taken: uploads are told 503.",
+    )
 
 
 class WorkSettings(Group):

@@ -116,7 +116,7 @@ class Distributed:
             "RAGSTONE_KAFKA__SESSION_TIMEOUT_S": "6",
             "RAGSTONE_BLOBS__URL": f"file://{folder / 'blobs'}",
             "RAGSTONE_DROP": str(folder / "drop"),
-            "RAGSTONE_QDRANT__URL": f"127.0.0.1:{_free_port()}",
+            "RAGSTONE_QDRANT__URL": f"127.0.0.1:{free_port()}",
             "RAGSTONE_WORK__LEASE_S": "6",
             "RAGSTONE_WORK__DRAIN_S": "5",
             **(environment or {}),
@@ -146,7 +146,7 @@ class Distributed:
         return "\n\n".join(f"--- {one.role}\n{one.printed}" for one in self.processes)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

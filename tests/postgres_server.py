@@ -164,6 +164,10 @@ class PostgresServer:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {like} STRATEGY file_copy")
         return name
 
+    def rows(self, query: str, database: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url(database.rpartition("/")[2]), autocommit=True) as connection:
+            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+
     def execute(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]

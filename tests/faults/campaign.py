@@ -55,7 +55,7 @@ class Campaign:
             self._perform(portion)
 
     def look(self, order: list[Operation], reference: Counter[Place]) -> list[str]:
-        stored = Stored(self.server.data)
+        stored = Stored.in_folder(self.server.data)
         try:
             if not stored.quiet(within_s=QUIET_S):
                 return ["it never became quiet"]
@@ -105,7 +105,7 @@ def reference_run(data: Path, seed: int, documents: int) -> tuple[list[Operation
     campaign = Campaign(data)
     try:
         campaign.run(order, kills=0, seed=seed)
-        stored = Stored(data)
+        stored = Stored.in_folder(data)
         assert stored.quiet(within_s=QUIET_S), campaign.server.printed
         there = stored.in_index()
         assert there == stored.in_catalogue()

@@ -21,12 +21,19 @@ Place = tuple[str, str, str]
 
 
 class Stored:
-    """A running install's index and catalogue, opened beside it."""
+    """A running install's index, catalogue and blobs, opened beside it. The first two are addresses."""
 
-    def __init__(self, data: Path) -> None:
-        self._catalogue = SqlCatalogue(f"sqlite:///{data / 'catalogue.db'}")
-        self._index = SocketIndex(str(data / "run" / "index"))
-        self._blobs = FolderBlobs(data / "blobs")
+    def __init__(self, *, catalogue: str, index: str, blobs: Path) -> None:
+        self._catalogue = SqlCatalogue(catalogue)
+        self._index = SocketIndex(index)
+        self._blobs = FolderBlobs(blobs)
+
+    @classmethod
+    def in_folder(cls, data: Path) -> Stored:
+        """An embedded install's."""
+        return cls(
+            catalogue=f"sqlite:///{data / 'catalogue.db'}", index=str(data / "run" / "index"), blobs=data / "blobs"
+        )
 
     def quiet(self, *, within_s: float) -> bool:
         """Whether no task is owed any more within the time."""
