@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,11 +148,18 @@ def _free_ports(number: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    with make_broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@contextmanager
+def make_broker(folder: Path) -> Iterator[KafkaBroker]:
+    """A running broker; skips the test where there is nothing to run."""
     if shutil.which("java") is None:
         pytest.skip("there is no Java here to run Kafka: install a JRE (17 or later)")
     if not any(jars().glob("kafka_*.jar")):
         pytest.skip(f"Kafka's jars are not in {jars()}: `make tools` fetches them")
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"))
+    broker = KafkaBroker(folder)
     broker.start()
     try:
         yield broker
