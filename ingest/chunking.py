@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import count, islice, tee
 from typing import TypeVar
 
 from ingest.chunk_headers import HeaderWriter
@@ -89,10 +89,12 @@ class _Draft:
 def chunk(
     document: ParsedDocument, *, document_id: str, title: str, tokenizer: Tokenizer, limits: ChunkLimits
 ) -> Iterator[Chunk]:
-    """The chunks of `document` in order; none for a document without text. `title` is what precedes each of them."""
+    """The chunks of `document` in order; none for a document without text. `title` is what precedes each of them.
+
+    Lazily: who takes only the first ones does not pay for the rest."""
     text = document.text()
-    drafts = list(_drafts(document, tokenizer, limits))
-    ids = chunk_ids(document_id, (text[draft.start : draft.end] for draft in drafts))
+    drafts, same = tee(_drafts(document, tokenizer, limits))
+    ids = chunk_ids(document_id, (text[draft.start : draft.end] for draft in same))
     header = HeaderWriter(title, tokenizer, header_tokens=limits.header_tokens, embedded_tokens=limits.embedded_tokens)
     ordinals = count()
     for batch in _batched(drafts, _BATCH):

@@ -26,6 +26,7 @@ from ingest.sidecar import attributes_of, digest_of, read_sidecar
 from retrieval.catalogue import Catalogue, DropFile
 from retrieval.documents import Attributes, Collection, Lane
 from retrieval.errors import (
+    BacklogFull,
     EmptyFile,
     InvalidMetadata,
     InvalidRequest,
@@ -48,8 +49,10 @@ _NOTHING: Final = hashlib.sha256(b"").hexdigest()  # stands for content that is 
 _PASSING = ("unreadable:", "not_found:", "conflict:", "internal:")
 # A reason is shown in a list; what a file or a sidecar is made of can be repeated in it.
 _LONGEST_REASON = 500
-# A folder of very many files is looked at less often: looking takes at most a fifth of one core.
+# A folder of very many files is looked at less often: looking takes at most a fifth of one core while something comes,
+# and a thirtieth while nothing does.
 _REST = 4
+_LONG_REST = 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class DropFolder:
         self._unsettled: dict[str, tuple[SeenFile, float]] = {}
         self._device: int | None = None  # where files were last seen
         self._is_away = False
+        self._is_waiting = False
         self._looking_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -106,12 +110,14 @@ class DropFolder:
                     self.scan(goes_on)
             except Unavailable as error:
                 log.warning("drop folder: %s", error)
-            stop.wait(max(self._times.scan_s, _REST * self._looking_s))
+            stop.wait(max(self._times.scan_s, (_REST if self._unsettled else _LONG_REST) * self._looking_s))
         self._lease.release()
 
     def scan(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """One look at the folder: sees to what is missing, and takes what settled, for as long as `goes_on`."""
+        """One look at the folder: sees to what is missing, and takes what settled, for as long as `goes_on`. What there
+        is no room for in the backlog is taken by a later scan."""
         started = time.monotonic()
+        waiting = ""
         sight = look(self._root)
         if sight is None or self._is_unmounted(sight):
             if not self._is_away:
@@ -121,8 +127,14 @@ class DropFolder:
             self._is_away = False
             known = self._catalogue.drop_files.all()
             self._looking_s = time.monotonic() - started
-            self._follow(sight, known, goes_on)
-        self._catalogue.drop_files.scanned(time.time())
+            try:
+                self._follow(sight, known, goes_on)
+            except BacklogFull as error:
+                waiting = str(error)
+        if waiting and not self._is_waiting:
+            log.warning("drop folder: waiting with what is new: %s", waiting)
+        self._is_waiting = bool(waiting)
+        self._catalogue.drop_files.scanned(time.time(), waiting=waiting)
 
     def _is_unmounted(self, sight: Sight) -> bool:
         """Whether this is the empty folder on which a disk was mounted when files were last seen."""

@@ -78,6 +78,7 @@ class EmbedStage:
         self._settle = settle
         self._slice_chunks = slice_chunks
         self._open: dict[int, OpenDocument] = {}
+        self.published = 0  # documents, ever: who sees it grow knows that the stage works
 
     @property
     def attempts(self) -> AbstractSet[int]:
@@ -210,6 +211,7 @@ class EmbedStage:
         self._publisher.publish(
             document.claim, expected=document.written, sample=document.sample, counts=document.counts
         )
+        self.published += 1
         del self._open[document.attempt]
 
     def _embedded(self, portion: _Portion, chunk: Chunk, vectors: dict[str, NDArray[np.float32]]) -> EmbeddedChunk:

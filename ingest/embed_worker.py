@@ -11,6 +11,7 @@ import threading
 import time
 
 from ingest.embed_stage import EmbedStage
+from ingest.fuse import Admission
 from ingest.task_queue import Delivery
 from ingest.workers import TAKE_TIMEOUT_S, Workplace
 from retrieval.documents import Lane, Stage
@@ -34,16 +35,35 @@ class EmbedWorker:
         self._place = place
         self._stage = stage
         self._documents = documents
+        self._fuse = place.settlement.fuses.of(Stage.EMBED)
         self._waiting: list[Delivery] = []
         self._held: dict[int, Delivery] = {}
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            self._take(timeout_s=0.0 if self._waiting else TAKE_TIMEOUT_S)
-            if self._next_solitary() is not None:
-                self._alone(stop)
-            if self._waiting:
-                self._together(stop)
+            with self._fuse.admission() as admission:
+                match admission:
+                    case Admission.NONE:
+                        self._place.give_back()
+                        stop.wait(TAKE_TIMEOUT_S)
+                    case Admission.ONE:
+                        self._try_one(stop)
+                    case Admission.ALL:
+                        self._work(stop)
+
+    def _work(self, stop: threading.Event) -> None:
+        self._take(timeout_s=0.0 if self._waiting else TAKE_TIMEOUT_S)
+        solitary = self._next_solitary()
+        if solitary is not None:
+            self._one(solitary, stop)
+        if self._waiting:
+            self._together(stop)
+
+    def _try_one(self, stop: threading.Event) -> None:
+        """The fuse's trial: one document, and nothing beside it."""
+        self._take(timeout_s=0.0 if self._waiting else TAKE_TIMEOUT_S)
+        if self._waiting:
+            self._one(self._next_solitary() or self._waiting[0], stop)
 
     def _together(self, stop: threading.Event) -> None:
         """Turns, until nothing is left, or somebody must be alone."""
@@ -58,18 +78,21 @@ class EmbedWorker:
                 self._open_waiting()
             self._release()
 
-    def _alone(self, stop: threading.Event) -> None:
-        """One document from start to end. Nothing else is held, or its death would not be known for its own."""
-        with self._place.solitude.alone():
-            delivery = self._next_solitary()
-            if delivery is not None:
-                self._open(delivery)
+    def _one(self, delivery: Delivery, stop: threading.Event) -> None:
+        """One document from start to end. Nothing else is held, or the death of a solitary one would not be known for
+        its own."""
+        solitude = self._place.solitude
+        with solitude.alone() if delivery.pointer.solitary else solitude.shared():
+            self._open(delivery)
             while self._held and not stop.is_set():
                 self._turn()
             self._release()
 
     def _turn(self) -> None:
+        published = self._stage.published
         self._stage.turn()
+        if self._stage.published > published:
+            self._fuse.succeeded()
         self._acknowledge_ended()
 
     def _release(self) -> None:
@@ -88,7 +111,10 @@ class EmbedWorker:
         return next((delivery for delivery in self._waiting if delivery.pointer.solitary), None)
 
     def _open_waiting(self) -> None:
-        """Those that there is room for; the rest of a crowd of large ones at a later turn."""
+        """Those that there is room for; the rest of a crowd of large ones at a later turn, and nobody once the fuse is
+        open."""
+        if self._fuse.is_open:
+            return
         deadline = time.monotonic() + OPENING_S
         for delivery in sorted(self._waiting, key=lambda delivery: delivery.pointer.lane is Lane.BULK):
             if delivery.pointer.solitary or not self._has_room(delivery.pointer):

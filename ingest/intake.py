@@ -18,6 +18,7 @@ from typing import Final
 from jsonschema import Draft202012Validator
 
 from ingest import media_types
+from ingest.backlog import Backlog
 from ingest.blobs import Blobs
 from ingest.folder_blobs import full_means_storage_full
 from retrieval.catalogue import Catalogue
@@ -35,11 +36,13 @@ MAX_READER = 200
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """What is taken at most. Sizes in bytes; `inline_bytes`: text up to this lives in the catalogue's row."""
+    """What is taken at most. Sizes in bytes; `inline_bytes`: text up to this lives in the catalogue's row; `backlog`:
+    open parse and embed tasks from which on nothing is taken."""
 
     file_bytes: int = 512 << 20
     inline_bytes: int = 64 << 10
     readers: int = 64
+    backlog: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +103,21 @@ class Intake:
         self._limits = limits
         self._fingerprint = fingerprint
         self._ring = ring
+        self._backlog = Backlog(catalogue.tasks.open_count, limit=limits.backlog)
         spool.mkdir(parents=True, exist_ok=True)
 
     @property
     def limits(self) -> IntakeLimits:
         return self._limits
 
+    def expect_room(self) -> None:
+        """Raises `BacklogFull` where nothing more is taken for now: before anything arrives, if one can."""
+        self._backlog.expect_room()
+
     def spool(self, blocks: Iterable[bytes]) -> Spooled:
-        """Writes and hashes what arrives; refuses an empty file and one over the limit, and leaves nothing of them."""
+        """Writes and hashes what arrives, if there is room for it in the backlog; refuses an empty file and one over
+        the limit, and leaves nothing of them."""
+        self.expect_room()
         digest, size = hashlib.sha256(), 0
         with full_means_storage_full(), NamedTemporaryFile(dir=self._spool, delete=False) as file:
             spooled = Path(file.name)
@@ -138,11 +148,14 @@ class Intake:
             item.spooled.discard()
         if isinstance(answer, Exception):
             raise answer
+        self._backlog.grew(1)
         self._ring()
         return answer
 
     def accept_texts(self, collection: Collection, items: Sequence[TextItem]) -> list[Document | Exception]:
-        """Takes JSON documents in one transaction; what is wrong with one is that one's answer."""
+        """Takes JSON documents in one transaction, all of them if there is room in the backlog for one; what is wrong
+        with one is that one's answer."""
+        self.expect_room()
         answers: list[Document | Exception | None] = []
         submissions: list[Submission] = []
         for item in items:
@@ -152,6 +165,7 @@ class Intake:
             except RagstoneError as error:
                 answers.append(error)
         accepted = iter(self._catalogue.documents.accept(submissions) if submissions else ())
+        self._backlog.grew(len(submissions))
         self._ring()
         return [next(accepted) if answer is None else answer for answer in answers]
 

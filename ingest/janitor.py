@@ -1,7 +1,8 @@
 """Janitor: looks for what slipped, and says how much it found.
 
-At each round it removes points that belong to no live and no leased attempt, owes again what the index lacks of a live
-version, repaints what has an older revision, and sweeps blobs that nothing needs. Drift is a figure, not a feeling.
+At each round it removes points that are neither live nor of use to an embedding that is owed, owes again what the
+index lacks of a live version, repaints what has an older revision, and sweeps blobs that nothing needs. Drift is a
+figure, not a feeling.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ingest.blobs import Blobs
+from ingest.embed_stage import EARLIER_ATTEMPTS
 from ingest.leasing import NamedLease
 from retrieval.catalogue import Catalogue
 from retrieval.documents import LiveState
@@ -94,14 +96,14 @@ class Janitor:
         return stored, revisions
 
     def _remove_orphans(self, stored: Counter[_Group]) -> int:
-        # Leases are read after the index: an attempt that began since has points that no group here counts.
-        leased = self._catalogue.tasks.leased_attempts()
+        # Read after the index: an attempt that began since has points that no group here counts.
+        of_use = self._catalogue.tasks.attempts_of_use(earlier=EARLIER_ATTEMPTS)
         states = self._states({group.document_id for group in stored})
         removed = 0
         for group in list(stored):
             state = states.get(group.document_id)
             is_live = state is not None and not state.gone and state.live_attempt == group.attempt
-            if is_live or group.attempt in leased:
+            if is_live or group.attempt in of_use:
                 continue
             self._index.delete(group.tenant, Selection(group.document_id, attempt=group.attempt))
             removed += stored.pop(group)

@@ -1,7 +1,8 @@
 """Workers: take deliveries, claim their tasks, run the stage, record what came of it.
 
 A worker never decides whether a task is owed; the claim does. An outcome is recorded under the claim, and a failure
-is told apart by one fork: refused is parked, unavailable rests, anything else is a bug and tried a few times.
+is told apart by one fork: refused is parked, unavailable rests, anything else is a bug and tried a few times. What a
+stage's fuse takes for the stage's own trouble rests too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from ingest.fuse import Fuses
 from ingest.parsing import ParserFailed, ParserKilled
 from ingest.task_queue import Delivery, Queue
+from ingest.upkeep import OlderLeaseLives
 from retrieval.catalogue import Catalogue
 from retrieval.documents import Stage
 from retrieval.errors import CatalogueUnavailable, Refused, Unavailable, Unparseable
@@ -67,9 +70,11 @@ class Solitude:
 
 
 class Settlement:
-    """Runs a step of a claim and records how it failed, if it did."""
+    """Runs a step of a claim and records how it failed, if it did. `fuses` are told, and asked by the workers: one who
+    takes has them from here."""
 
-    def __init__(self, catalogue: Catalogue, *, rest_s: float) -> None:
+    def __init__(self, catalogue: Catalogue, *, rest_s: float, fuses: Fuses | None = None) -> None:
+        self.fuses = fuses or Fuses()
         self._catalogue = catalogue
         self._rest_s = rest_s
         self._unrecorded: deque[Claim] = deque()
@@ -81,13 +86,17 @@ class Settlement:
                 step()
                 return True
             except CatalogueUnavailable:
-                raise
+                raise  # no fuse: without the catalogue nobody takes anything, and everybody is ready when it is back
             except Exception as error:
                 self._record(claim, error)
         except Unavailable as error:  # also a disk too full to record anything
             log.warning("task %s: %s", claim.task_id, error)
             self.abandon([claim])
         return False
+
+    def succeeded(self, claim: Claim) -> None:
+        """The claim's document came through."""
+        self.fuses.of(claim.stage).succeeded()
 
     def abandon(self, claims: Sequence[Claim]) -> None:
         """Nothing can be recorded of these now. The heartbeat would keep them for as long as the process lives, so they
@@ -117,17 +126,26 @@ class Settlement:
         tasks = self._catalogue.tasks
         log.info("document %s, %s: %s", claim.document.id, claim.stage, type(error).__name__)
         match error:
-            case Unavailable():
-                tasks.postpone(claim, delay_s=self._rest_s)
-            case ParserKilled():
+            case OlderLeaseLives():
+                tasks.postpone(claim, delay_s=self._rest_s, growing=False)
+            case ParserKilled():  # the document's own doing, and counted as such
                 tasks.killed_alone(claim, reason=str(error))
             case Unparseable():
                 tasks.failed(claim, Failure(error.reason_code, str(error), permanent=True))
             case Refused():
                 tasks.failed(claim, Failure(error.code, str(error), permanent=True))
             case _:
-                log.error("task %s failed", claim.task_id, exc_info=error)
-                tasks.failed(claim, Failure("internal", _sentence(error), permanent=False, evidence=_evidence(error)))
+                self._trouble(claim, error)
+
+    def _trouble(self, claim: Claim, error: Exception) -> None:
+        """A bug, or something that is away. While the fuse is open it is the stage's, not the document's."""
+        tasks = self._catalogue.tasks
+        if not isinstance(error, Unavailable):
+            log.error("task %s failed", claim.task_id, exc_info=error)
+        if self.fuses.of(claim.stage).failed(claim.task_id, error) or isinstance(error, Unavailable):
+            tasks.postpone(claim, delay_s=self._rest_s)
+        else:
+            tasks.failed(claim, Failure("internal", _sentence(error), permanent=False, evidence=_evidence(error)))
 
 
 def _sentence(error: Exception) -> str:
@@ -163,7 +181,8 @@ class Workplace:
 
 
 class Worker:
-    """A thread's work: takes up to `batch` deliveries of its stages and gives their claims to `run`."""
+    """A thread's work: takes up to `batch` deliveries of its stages and gives their claims to `run`. A stage whose fuse
+    is open rests."""
 
     def __init__(
         self, place: Workplace, *, stages: Sequence[Stage], batch: int, run: Callable[[Sequence[Claim]], None]
@@ -176,9 +195,13 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             self._place.give_back()
-            deliveries = self._place.queue.take(self._stages, limit=self._batch, timeout_s=TAKE_TIMEOUT_S)
-            if deliveries:
-                self._handle(deliveries)
+            with self._place.settlement.fuses.admission(self._stages, limit=self._batch) as admitted:
+                if not admitted.stages:
+                    stop.wait(TAKE_TIMEOUT_S)
+                    continue
+                deliveries = self._place.queue.take(admitted.stages, limit=admitted.limit, timeout_s=TAKE_TIMEOUT_S)
+                if deliveries:
+                    self._handle(deliveries)
 
     def _handle(self, deliveries: Sequence[Delivery]) -> None:
         solitude = self._place.solitude
@@ -214,7 +237,8 @@ def one_by_one(settlement: Settlement, run: Callable[[Claim], None]) -> Callable
 
     def run_all(claims: Sequence[Claim]) -> None:
         for claim in claims:
-            settlement.settle(claim, lambda claim=claim: run(claim))  # type: ignore[misc]
+            if settlement.settle(claim, lambda claim=claim: run(claim)):  # type: ignore[misc]
+                settlement.succeeded(claim)
 
     return run_all
 

@@ -23,6 +23,7 @@ from retrieval.documents import (
     Document,
     DocumentState,
     Lane,
+    LetterSelection,
     LiveState,
     Stage,
     Submission,
@@ -174,7 +175,11 @@ class Tasks(Protocol):
         ...
 
     def claim(self, task_id: int, *, worker: str, lease_s: float) -> Claim | None:
-        """The task, if it is still owed and free; None otherwise (the message is done with)."""
+        """The task, if it is still owed and free; None otherwise (the message is done with).
+
+        Where a lease ran out, its worker died or stood still. That counts as a death of its own if another worker
+        outlived it: one that had begun something before this one was last seen, and asks now or holds a live lease.
+        Then the task may be parked, or rest before anybody gets it."""
         ...
 
     def heartbeat(self, worker: str, *, lease_s: float) -> None: ...
@@ -201,11 +206,14 @@ class Tasks(Protocol):
         """Retries later, or parks as a dead letter."""
         ...
 
-    def postpone(self, claim: Claim, *, delay_s: float) -> None:
-        """Gives the task back for later; counts for nothing."""
+    def postpone(self, claim: Claim, *, delay_s: float, growing: bool = True) -> None:
+        """Gives the task back for later, jittered; counts for nothing. `growing`: twice as long for each time in a row
+        that it was postponed, up to half a minute; a wait that is sure to end soon is always the same."""
         ...
 
-    def released(self, claim: Claim) -> None: ...
+    def released(self, claim: Claim) -> None:
+        """Gives the task back for now; counts for nothing."""
+        ...
 
     def killed_alone(self, claim: Claim, *, reason: str) -> None:
         """The process that ran this task alone died of it."""
@@ -223,8 +231,8 @@ class Tasks(Protocol):
         """Every holder of every lease is known to be dead with its whole group: counts for nothing. How many held."""
         ...
 
-    def open_count(self) -> int:
-        """Tasks not done: 0 is quiet."""
+    def open_count(self, *stages: Stage, at_most: int | None = None) -> int:
+        """Tasks not done, of these stages or of all: 0 is quiet. Counted up to `at_most` and no further."""
         ...
 
     def leased_attempts(self) -> set[int]:
@@ -262,7 +270,30 @@ class DeadLetters(Protocol):
         """The version starts again; `Conflict` when it is no longer the newest."""
         ...
 
-    def drop(self, principal: Principal, letter_id: str) -> None: ...
+    def drop(self, principal: Principal, letter_id: str) -> None:
+        """Closes an open one. Of a closed one whose content is still refused, this ends; any other is `NotFound`."""
+        ...
+
+    def count(self, principal: Principal, which: LetterSelection) -> tuple[int, float]:
+        """How many there are, and the moment of that: whoever decides on them says `until` it, for what is redriven may
+        come back as a new one."""
+        ...
+
+    def redrive_some(self, principal: Principal, which: LetterSelection, *, limit: int) -> int:
+        """The oldest of the redrivable ones among them start again; how many, 0 at the end."""
+        ...
+
+    def drop_some(self, principal: Principal, which: LetterSelection, *, limit: int) -> int:
+        """The oldest of them are closed; how many, 0 at the end."""
+        ...
+
+    def unannounced(self, *, limit: int) -> list[DeadLetter]:
+        """The oldest ones, open or closed, of every tenant, that nobody outside was told of."""
+        ...
+
+    def announced(self, letter_ids: Sequence[str]) -> None:
+        """Whoever listens outside has these."""
+        ...
 
 
 CONFIRMED: Final = 0.0  # the `missing_since` of a file whose document is to be deleted as somebody decided
@@ -299,6 +330,7 @@ class DropReport:
     held: Sequence[DropFile] = field(default_factory=tuple)
     refused: Sequence[DropFile] = field(default_factory=tuple)
     ignored: Sequence[str] = field(default_factory=tuple)
+    waiting: str = ""
 
 
 class DropFiles(Protocol):
@@ -308,7 +340,9 @@ class DropFiles(Protocol):
 
     def forget(self, paths: Sequence[str]) -> None: ...
 
-    def scanned(self, at: float) -> None: ...
+    def scanned(self, at: float, *, waiting: str = "") -> None:
+        """`waiting` says why the scan left files for later, if it did."""
+        ...
 
     def report(self) -> DropReport: ...
 

@@ -242,8 +242,21 @@ class DeadLetter:
     stage: Stage
     code: str
     reason: str
+    sha256: str
     attempts: int
     evidence: Mapping[str, Any]
     created_at: float
     closed_at: float | None = None
     closed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterSelection:
+    """Open dead letters, all that are named: of a collection, of a code, made from `since` on and before `until`.
+    `redrivable` leaves out the ones of files that intake refused, and so never stored."""
+
+    collection_id: str | None = None
+    code: str | None = None
+    since: float | None = None
+    until: float | None = None
+    redrivable: bool = False

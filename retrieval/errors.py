@@ -9,6 +9,7 @@
     │   └── Unparseable             encrypted · damaged · no_text · needs_program · parse_limit · kills_worker
     └── Unavailable                 HTTP 503 + Retry-After · a worker keeps and retries · the SDK retries with backoff
         ├── CatalogueUnavailable · IndexUnavailable · QueueUnavailable · EmbedderBusy · GeneratorUnavailable
+        ├── BacklogFull
         └── StorageFull             HTTP 507
 
 Anything else that is raised is a bug. The first paragraph of a class's docstring is its default message.
@@ -162,6 +163,13 @@ class GeneratorUnavailable(Unavailable):
     """The model that writes answers cannot be reached."""
 
     code = "generator_unavailable"
+
+
+class BacklogFull(Unavailable):
+    """Too much waits to be processed; nothing was accepted. Send it again later."""
+
+    code = "backlog_full"
+    retry_after_s = 10.0
 
 
 class StorageFull(Unavailable):

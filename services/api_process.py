@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from services import api_wiring, wiring
+from services.http.connection import Connection
 from services.lifeline import Lifeline
 from services.settings import Settings
 from services.standing import Standing
@@ -24,6 +25,7 @@ def run_api(
     app = api_wiring.make_app(shared, roles=roles, supervised=lifeline is not None)
     config = uvicorn.Config(
         app,
+        http=Connection.patient(settings.intake.silence_s),
         log_level=settings.log_level,
         access_log=False,
         timeout_graceful_shutdown=int(settings.work.drain_s),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from retrieval.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 Ready = Callable[[], Mapping[str, Any]]
 """Asks every dependency: name → what it says of itself. Raises `Unavailable` for one that is not there."""
@@ -56,6 +59,9 @@ class Probes:
             return 200, {"ready": True, "dependencies": dict(self._ready())}
         except Unavailable as error:
             return 503, {"ready": False, "dependencies": {error.code: str(error)}}
+        except Exception as error:  # a bug, and no reason to hang up on who asks
+            log.exception("readiness cannot be told")
+            return 500, {"ready": False, "dependencies": {"internal": type(error).__name__}}
 
 
 def _starting() -> Mapping[str, Any]:

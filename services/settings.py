@@ -203,10 +203,16 @@ class WorkSettings(Group):
     )
     lease_s: float = Field(60, gt=0, description="How long a silent worker keeps its tasks.")
     poll_s: float = Field(0.5, gt=0, description="How often the dispatcher looks when nobody rings.")
-    rest_s: float = Field(1.0, ge=0, description="Rest of a task whose engine is not available.")
+    rest_s: float = Field(
+        1.0, ge=0, description="First rest of a task whose engine is not available; it grows to half a minute."
+    )
     failures: int = Field(3, ge=1, description="Reported failures until a document is a dead letter.")
     kills: int = Field(10, ge=1, description="Deaths of its own worker, alone, until a document is a dead letter.")
     retry_base_s: float = Field(1.0, ge=0, description="First rest after a failure; it grows from there.")
+    fuse: int = Field(20, ge=1, description="Documents in a row that fail until a process pauses the stage.")
+    fuse_s: float = Field(
+        5.0, gt=0, description="Pause before one document is tried; doubled by each failure, up to five minutes."
+    )
     drain_s: float = Field(10, ge=0, description="How long a stopping process finishes what it is at.")
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import logging
 import math
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import uuid4
 
 from retrieval.errors import RagstoneError, Unavailable
@@ -31,6 +35,7 @@ log = logging.getLogger(__name__)
 _START_S = 120.0  # a first start converts the model
 _STEADY_S = 30.0  # a process that lived so long is started again at once
 _LONGEST_PAUSE_S = 10.0
+_LOOK_S = 5.0  # signals say what happens; this is for the one that said nothing
 
 
 class ChildRefused(RagstoneError):
@@ -166,10 +171,12 @@ class Supervisor:
                 raise ChildRefused(f"The process {child.name} was not ready within {child.start_s:.0f} seconds.")
 
     def _watch(self, children: list[_Child], stop: threading.Event) -> None:
-        while not stop.wait(0.1):
-            for child in children:
-                if child.process is not None and child.process.poll() is not None:
-                    self._restart(child, stop)
+        with _signals() as arrived:
+            while not stop.is_set():
+                for child in children:
+                    if child.process is not None and child.process.poll() is not None:
+                        self._restart(child, stop)
+                arrived(_LOOK_S)
 
     def _restart(self, child: _Child, stop: threading.Event) -> None:
         assert child.process is not None
@@ -203,6 +210,27 @@ class Supervisor:
         if child.line is not None:
             child.line.close()
         return child.process.returncode == 0
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[float], None]]:
+    """What waits for a signal, so many seconds at most: a child that ended sends one, and so does whoever asks for the
+    end. One that came before the waiting ends it at once."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        handled = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # without a handler nothing is woken
+        try:
+            yield partial(_await_byte, ours)
+        finally:
+            signal.signal(signal.SIGCHLD, handled)
+            signal.set_wakeup_fd(before)
+
+
+def _await_byte(line: socket.socket, timeout_s: float) -> None:
+    if select.select([line], [], [], timeout_s)[0]:
+        line.recv(4096)
 
 
 def _starting_order(children: list[_Child]) -> list[list[_Child]]:

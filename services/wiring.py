@@ -239,7 +239,12 @@ def make_intake(shared: Shared, catalogue: Catalogue, spec: EmbeddingSpec, ring:
         catalogue=catalogue,
         blobs=shared.blobs,
         spool=shared.layout.spool,
-        limits=IntakeLimits(file_bytes=intake.file_bytes, inline_bytes=intake.inline_bytes, readers=intake.readers),
+        limits=IntakeLimits(
+            file_bytes=intake.file_bytes,
+            inline_bytes=intake.inline_bytes,
+            readers=intake.readers,
+            backlog=intake.backlog,
+        ),
         fingerprint=fingerprint_of(spec),
         ring=ring,
     )

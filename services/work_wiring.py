@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ingest.fuse import Fuses
 from ingest.leasing import NamedLease
 from ingest.task_queue import Queue
 from ingest.workers import Heartbeat, Settlement, Solitude, Worker, Workplace, one_by_one
@@ -88,6 +89,7 @@ def make_work(shared: Shared, *, roles: Sequence[str], worker: str, supervised: 
         found: dict[str, Any] = {"catalogue": "ready"}
         for ask in (*(part.ready for part in made), bench.queue_health):
             found.update(ask())
+        bench.settlement.fuses.check()
         return found
 
     def close() -> None:
@@ -112,10 +114,11 @@ class _Bench:
     ) -> None:
         self.shared = shared
         self.worker = worker
-        self.settlement = Settlement(shared.catalogue, rest_s=shared.settings.work.rest_s)
+        work = shared.settings.work
+        fuses = Fuses(limit=work.fuse, first_delay_s=work.fuse_s)
+        self.settlement = Settlement(shared.catalogue, rest_s=work.rest_s, fuses=fuses)
         self._kafka = _kafka_queue(shared.settings, stop) if self._needs_kafka(roles) else None
         self.queue = _joined(shared.settings, self._kafka)
-        work = shared.settings.work
         self.place = Workplace(shared.catalogue, self.queue, worker, work.lease_s, Solitude(), self.settlement)
         self.model: PreparedModel | FetchedModel | None = None
         if "embed" in roles:
@@ -332,10 +335,29 @@ def _janitor(bench: _Bench) -> _Part:
         bench.place, stages=[Stage.ERASE, Stage.REPAINT], batch=1, run=one_by_one(bench.settlement, upkeep.run)
     )
     return _Part(
-        {"dispatcher": dispatcher.run, "janitor": janitor.run, "upkeep": upkeep_worker.run},
+        {"dispatcher": dispatcher.run, "janitor": janitor.run, "upkeep": upkeep_worker.run, **_announcer(bench)},
         ready=lambda: {"index": dict(shared.index.health())},
         close=[doorbell.close],
     )
+
+
+def _announcer(bench: _Bench) -> Mapping[str, Run]:
+    """Dead letters go to a topic, where there are topics."""
+    shared, settings = bench.shared, bench.shared.settings
+    if settings.kafka.bootstrap is None:
+        return {}
+    from ingest.kafka_queue.announcing import LEASE, Announcer
+    from ingest.kafka_queue.connection import KafkaConnection
+    from ingest.kafka_queue.sending import KafkaSender
+    from ingest.kafka_queue.topics import Topics
+
+    announcer = Announcer(
+        shared.catalogue.dead_letters,
+        KafkaSender(KafkaConnection(**settings.kafka.connection())),
+        topic=Topics(settings.kafka.prefix).dead_letters,
+        lease=bench.lease(LEASE, seconds=settings.work.lease_s),
+    )
+    return {"announcer": announcer.run}
 
 
 _PARTS: Mapping[str, Callable[[_Bench], _Part]] = {

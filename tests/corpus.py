@@ -6,7 +6,7 @@ Tests drive it by hand, one owed task after the other, so that every step betwee
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from ingest import chunk_file
 from ingest.chunk_file import ChunkFile
 from ingest.chunking import ChunkLimits, chunk
-from ingest.embed_stage import EmbedStage
+from ingest.embed_stage import EmbedStage, Settle
 from ingest.folder_blobs import FolderBlobs
 from ingest.intake import FileItem, Intake, IntakeLimits, TextItem
 from ingest.janitor import Janitor
@@ -73,6 +73,7 @@ class Corpus:
     bm25: Bm25 = field(default_factory=Bm25Encoder)
     parser: Parser = field(default_factory=PlainParser)
     limits: IntakeLimits = field(default_factory=IntakeLimits)
+    most_chunks: int = 20_000
     worker: str = "worker"
 
     @property
@@ -109,10 +110,15 @@ class Corpus:
     @property
     def parse_stage(self) -> ParseStage:
         return ParseStage(
-            catalogue=self.catalogue, blobs=self.blobs, parser=self.parser, chunker=self._chunks, scratch=self.folder
+            catalogue=self.catalogue,
+            blobs=self.blobs,
+            parser=self.parser,
+            chunker=self._chunks,
+            scratch=self.folder,
+            most_chunks=self.most_chunks,
         )
 
-    def embed_stage(self, *, slice_chunks: int = 64) -> EmbedStage:
+    def embed_stage(self, *, slice_chunks: int = 64, settle: Settle | None = None) -> EmbedStage:
         return EmbedStage(
             catalogue=self.catalogue,
             blobs=self.blobs,
@@ -120,7 +126,7 @@ class Corpus:
             embedder=self.embedder,
             bm25=self.bm25,
             publisher=self.publisher,
-            settle=self.settlement.settle,
+            settle=settle or self.settlement.settle,
             slice_chunks=slice_chunks,
         )
 
@@ -135,9 +141,9 @@ class Corpus:
             keep_blobs_s=keep_blobs_s,
         )
 
-    def _chunks(self, parsed: ParsedDocument, document: str, title: str) -> Sequence[Chunk]:
+    def _chunks(self, parsed: ParsedDocument, document: str, title: str) -> Iterator[Chunk]:
         tokenizer = self.embedder.tokenizer
-        return list(chunk(parsed, document_id=document, title=title, tokenizer=tokenizer, limits=LIMITS))
+        return chunk(parsed, document_id=document, title=title, tokenizer=tokenizer, limits=LIMITS)
 
     # --- what a caller does ---
 

@@ -166,11 +166,11 @@ class PostgresServer:
 
     def rows(self, query: str, database: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url(database.rpartition("/")[2]), autocommit=True) as connection:
-            return connection.execute(query).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query).fetchall()
 
     def execute(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
 
 
 def _free_port() -> int:

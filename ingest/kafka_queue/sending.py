@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from ingest.kafka_queue.clients import open_client
+from ingest.kafka_queue.clients import close_producer, open_client
 from ingest.kafka_queue.connection import KafkaConnection
 from ingest.kafka_queue.messages import Message
 from retrieval.errors import QueueUnavailable
@@ -62,7 +62,7 @@ class KafkaSender:
 
     def _drop(self) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=0)
+            close_producer(self._producer)
             self._producer = None
 
     def close(self) -> None:

@@ -43,11 +43,10 @@ log = logging.getLogger(__name__)
 
 # How long one poll waits: marks and commits are looked at as often.
 POLL_S = 0.1
+IDLE_POLL_S = 0.3  # while there is nothing to look at; a record that comes ends every poll
 COMMIT_S = 0.2
-# An idle member proves as often that it still is one.
-PROOF_S = 2.0
-# A consumer that the library moved back is looked for as often: its topic was made anew.
-_MOVED_S = 1.0
+PROOF_S = 2.0  # an idle member proves as often that it still is one
+_MOVED_S = 1.0  # a consumer that the library moved back is looked for as often: its topic was made anew
 # Between two tries while the brokers are away.
 _FIRST_REST_S = 0.2
 _LONGEST_REST_S = 5.0
@@ -171,8 +170,8 @@ class StageConsumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     def close(self, *, drain_s: float) -> None:
         """Nothing more is taken from the topics; the thread ends once what workers have is acknowledged, or after the
         time. For one poll it waits in any case: somebody may just be taking."""
-        self._drained_from = time.monotonic() + POLL_S
-        self._drained_by = time.monotonic() + drain_s
+        now = time.monotonic()
+        self._drained_from, self._drained_by = now + POLL_S, now + drain_s
         self._closing.set()
 
     def join(self) -> None:
@@ -185,11 +184,10 @@ class StageConsumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         while not self._drained():
             try:
                 self._turn()
-            except RetriableError as error:
-                self._failed(error)
             except KafkaError as error:
                 self._failed(error)
-                self._leave()
+                if not isinstance(error, RetriableError):
+                    self._leave()
             except Exception:
                 # A bug, here or in the client: a new consumer begins where the last commit was.
                 log.exception("consumer of %s", self._group)
@@ -219,7 +217,7 @@ class StageConsumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer = self._join()
         self._steer(self._consumer)
         try:
-            for record in poll(self._consumer, timeout_s=POLL_S):
+            for record in poll(self._consumer, timeout_s=self._poll_s()):
                 self._receive(record)
         except Unreadable as unreadable:
             self._park(Letter(unreadable.partition, unreadable.offset, "unreadable", str(unreadable)))
@@ -256,6 +254,11 @@ class StageConsumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         consumer.pause(*(full - paused))
         consumer.resume(*(paused & assigned - full))
 
+    def _poll_s(self) -> float:
+        """Long while workers have nothing to acknowledge and all commits are made."""
+        busy = any(held.progress.pending or held.uncommitted for held in self._holdings().values())
+        return POLL_S if busy or self._committing is not None else IDLE_POLL_S
+
     def _pending(self, lane: Lane) -> tuple[int, int]:
         found = [held.progress for held in self._holdings().values() if held.lane is lane]
         return sum(one.pending for one in found), sum(one.weight for one in found)
@@ -271,8 +274,7 @@ class StageConsumer(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             self._deliver(record, pointer)
 
     def _deliver(self, record: Record, pointer: TaskPointer) -> None:
-        receipt = self._start(record.partition, record.offset, pointer.weight)
-        self._line.put([Delivery(pointer, receipt)])
+        self._line.put([Delivery(pointer, self._start(record.partition, record.offset, pointer.weight))])
 
     def _park(self, letter: Letter) -> None:
         receipt = self._start(letter.partition, letter.offset, 0)

@@ -10,8 +10,8 @@ from ingest.kafka_queue.messages import encode
 from ingest.kafka_queue.parking import Parking
 from ingest.kafka_queue.sending import KafkaSender
 from ingest.kafka_queue.stage_consumer import ConsumerHealth, Marks, Receipt, StageConsumer
-from ingest.kafka_queue.topics import Topics
-from ingest.kafka_queue.window import KafkaWindow
+from ingest.kafka_queue.topics import STAGES, Topics
+from ingest.kafka_queue.window import LOOK_S, RARE_LOOK_S, KafkaWindow
 from ingest.task_queue import Delivery
 from ingest.waiting_line import WaitingLine
 from retrieval.documents import Lane, Stage
@@ -49,17 +49,17 @@ class KafkaQueue:
 
     def room(self, stage: Stage, lane: Lane) -> int:
         with self._publishing:
-            self._window.look()
+            self._look()
             return self._window_size - len(self._window.tasks(stage, lane))
 
     def outstanding(self, stage: Stage) -> Sequence[int]:
         with self._publishing:
-            self._window.look()
+            self._look()
             return sorted(self._outstanding(stage))
 
     def publish(self, pointers: Sequence[TaskPointer]) -> None:
         with self._publishing:
-            self._window.look()
+            self._look()
             known = {stage: self._outstanding(stage) for stage in {pointer.stage for pointer in pointers}}
             fresh: list[TaskPointer] = []
             for pointer in pointers:
@@ -69,6 +69,10 @@ class KafkaQueue:
             messages = [(self._topics.of(pointer.stage, pointer.lane), encode(pointer)) for pointer in fresh]
             for pointer, sent in zip(fresh, self._sender.send(messages), strict=True):
                 self._window.add(sent, pointer.task_id)
+
+    def _look(self) -> None:
+        held = max(len(self._window.tasks(stage, lane)) for stage in STAGES for lane in Lane)
+        self._window.look(every_s=LOOK_S if 2 * held > self._window_size else RARE_LOOK_S)
 
     def _outstanding(self, stage: Stage) -> set[int]:
         return {task_id for lane in Lane for task_id in self._window.tasks(stage, lane)}

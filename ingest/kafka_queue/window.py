@@ -28,6 +28,9 @@ from retrieval.errors import QueueUnavailable
 
 # A round of the dispatcher asks several times: what one round sees is one look. Workers commit five times a second.
 LOOK_S = 0.05
+# While there is plenty of room: nobody else publishes, so what is out of date is only what was done with meanwhile. A
+# task that failed is then published again so much later, and a look is the dearest part of a round.
+RARE_LOOK_S = 0.5
 _POLL_S = 0.1
 _RETRY_S = 0.1  # while the brokers are choosing a coordinator
 
@@ -70,9 +73,9 @@ class KafkaWindow:
         """What was just published, before it is read back."""
         self._tasks.setdefault(sent.partition, {})[sent.offset] = task_id
 
-    def look(self) -> None:
-        """Asks the brokers, unless that was a moment ago."""
-        if time.monotonic() - self._looked_at < LOOK_S:
+    def look(self, *, every_s: float = LOOK_S) -> None:
+        """Asks the brokers, unless that was so short a time ago."""
+        if time.monotonic() - self._looked_at < every_s:
             return
         deadline = time.monotonic() + self._connection.timeout_s
         while True:
@@ -146,10 +149,12 @@ class KafkaWindow:
     def _catch_up(self, reader: KafkaConsumer, bounds: Mapping[TopicPartition, _Bounds], deadline: float) -> None:
         behind = set()
         for partition, bound in bounds.items():
+            if bound.floor == bound.end:
+                continue  # nothing counts there, wherever the reader stands
             position = reader.position(partition)
             if position is None or not bound.floor <= position <= bound.end:
                 reader.seek(partition, bound.floor)
-            if bound.floor < bound.end and (position is None or position < bound.end):
+            if position is None or position < bound.end:
                 behind.add(partition)
         while behind:
             try:

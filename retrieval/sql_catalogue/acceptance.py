@@ -16,9 +16,6 @@ from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.shown_version import encoded_fields, showing
 from retrieval.sql_catalogue.tables import collections, dead_letters, documents, tasks, versions
 
-# The dead letters whose content is refused until they are redriven or dropped, or the parser changes.
-QUARANTINE_CODES = ("kills_worker", "parse_limit")
-
 
 class Acceptance:
     """One transaction's worth of submissions. New documents are gathered and written together at the end."""
@@ -32,7 +29,7 @@ class Acceptance:
             for key, row in self._rows(documents, {document_id_of(s) for s in submissions}).items()
         }
         self._newest = self._newest_versions()
-        self._quarantined = self._open_quarantines(submissions)
+        self._quarantined = self._offences(submissions)
         self._new: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def accept(self, submission: Submission) -> str | Exception:
@@ -40,8 +37,12 @@ class Acceptance:
         collection = self._collections.get(submission.collection_id)
         if collection is None or collection.tenant != submission.tenant or collection.deleting:
             return NotFound("There is no such collection.")
-        if submission.refusal is None and self._is_quarantined(submission):
-            return Quarantined()
+        offence = self._quarantined.get((submission.tenant, submission.content.sha256, submission.fingerprint))
+        if submission.refusal is None and offence is not None:
+            return Quarantined(
+                f"The same content killed or exhausted its parser before: dead letter {offence}. Dropping that letter "
+                "releases the content, and so does redriving it."
+            )
         key = document_id_of(submission)
         if key in self._new:  # the same document twice in one batch: the first must be a row before the second
             self.flush()
@@ -111,6 +112,7 @@ class Acceptance:
         else:
             self._connection.execute(update(documents).where(documents.c.id == known["id"]).values(**known))
             self._connection.execute(insert(versions).values(**version))
+            ledger.owe_title(self._connection, known, now=self._now)
             ledger.close_letters(self._connection, known["id"], by="superseded", now=self._now)
             self._refuse(known, submission)
         self._newest[known["id"]] = version
@@ -157,16 +159,16 @@ class Acceptance:
                 rows[row.document_id] = dict(row._mapping)
         return rows
 
-    def _open_quarantines(self, submissions: Sequence[Submission]) -> set[tuple[str, str, str]]:
-        query = select(dead_letters.c.tenant, dead_letters.c.sha256, dead_letters.c.fingerprint).where(
-            dead_letters.c.tenant.in_({s.tenant for s in submissions}),
-            dead_letters.c.closed_at.is_(None),
-            dead_letters.c.code.in_(QUARANTINE_CODES),
-        )
-        return {(row.tenant, row.sha256, row.fingerprint) for row in self._connection.execute(query)}
-
-    def _is_quarantined(self, submission: Submission) -> bool:
-        return (submission.tenant, submission.content.sha256, submission.fingerprint) in self._quarantined
+    def _offences(self, submissions: Sequence[Submission]) -> dict[tuple[str, str, str], str]:
+        """The dead letters for which content is refused, by tenant, content and what it was parsed with."""
+        letters: dict[tuple[str, str, str], str] = {}
+        tenants = {s.tenant for s in submissions}
+        wanted = sorted({s.content.sha256 for s in submissions})
+        for start in range(0, len(wanted), 500):
+            here = dead_letters.c.sha256.in_(wanted[start : start + 500])
+            query = select(dead_letters).where(dead_letters.c.tenant.in_(tenants), here, ledger.quarantines())
+            letters |= {(row.tenant, row.sha256, row.fingerprint): row.id for row in self._connection.execute(query)}
+        return letters
 
 
 def document_id_of(submission: Submission) -> str:
@@ -214,6 +216,8 @@ def change_attributes(
         again(connection, document, reuse_vectors=True, now=now)
     else:
         connection.execute(update(documents).where(documents.c.id == document["id"]).values(**document))
+        if title != embedded:
+            ledger.owe_title(connection, document, now=now)
     ledger.owe_repaint(connection, document, now=now)
 
 
@@ -241,6 +245,7 @@ def again(
         "reuse_vectors": reuse_vectors,
         "fingerprint": fingerprint or newest.fingerprint,
         "chunk_file": None,
+        "embedded_title": None,
         "partial_code": None,
         "partial_reason": None,
         "created_at": now,
@@ -306,6 +311,7 @@ def _version_row(document: Mapping[str, Any], submission: Submission, *, source:
         "fingerprint": submission.fingerprint,
         "reuse_vectors": True,
         "chunk_file": None,
+        "embedded_title": None,
         "pages": None,
         "chunks": None,
         "tokens": None,

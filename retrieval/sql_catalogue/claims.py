@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
 
 from retrieval.documents import DocumentState, Outcome, Stage
 from retrieval.sql_catalogue.rows import as_content, as_document
@@ -28,14 +28,19 @@ def is_wanted(task: Row[Any], document: Row[Any]) -> bool:
     return document.state not in _GONE and task.version in (document.version, document.live_version)
 
 
+def wanted() -> ColumnElement[bool]:
+    """The same of a parse or an embedding, to be asked of a join of tasks and documents."""
+    leads_to = or_(tasks.c.version == documents.c.version, tasks.c.version == documents.c.live_version)
+    return and_(documents.c.state.not_in(_GONE), leads_to)
+
+
 def take(connection: Connection, task: Row[Any], document: Row[Any], *, worker: str, until: float, now: float) -> Claim:
     """Holds a task that is free: the next fencing number, the lease, the document's state."""
     stage = Stage(task.stage)
     end_open_attempts(connection, attempts.c.task_id == task.id, Outcome.INTERRUPTED, now=now)
     attempt = _begun_attempt(connection, task, worker=worker, now=now)
-    connection.execute(
-        update(tasks).where(tasks.c.id == task.id).values(worker=worker, lease_until=until, attempt=attempt)
-    )
+    held = {"worker": worker, "lease_until": until, "seen_at": now, "attempt": attempt}
+    connection.execute(update(tasks).where(tasks.c.id == task.id).values(**held))
     working = _WORKING.get(stage)
     if working is not None and task.version == document.version and document.state != working.value:
         connection.execute(

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, case, or_, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, or_, select
 from sqlalchemy import func as sql
 
 from retrieval.documents import Lane, Stage
@@ -52,12 +52,28 @@ def due(
     return [row for _, _, row in sorted(turns, key=lambda one: one[:2])][:limit]
 
 
-def _tenants(connection: Connection, stage: Stage, lane: Lane) -> list[str]:
-    first = select(sql.min(tasks.c.tenant).label("tenant")).where(_open(stage, lane))
-    known = first.cte("known", recursive=True)
-    following = select(sql.min(tasks.c.tenant)).where(_open(stage, lane), tasks.c.tenant > known.c.tenant)
+def open_count(connection: Connection, stages: Sequence[Stage], *, at_most: int | None) -> int:
+    """Tasks not done, in whatever state they are: read from the same index."""
+    wanted = and_(tasks.c.stage.in_([stage.value for stage in stages]), tasks.c.done_at.is_(None))
+    found = select(tasks.c.id).where(wanted).limit(at_most).subquery()
+    return int(connection.execute(select(sql.count()).select_from(found)).scalar_one())
+
+
+def _leaps() -> Select[Any]:
+    """The tenants of one stage and lane, each the smallest after the one before."""
+    here = and_(tasks.c.stage == bindparam("stage"), tasks.c.lane == bindparam("lane"), tasks.c.done_at.is_(None))
+    known = select(sql.min(tasks.c.tenant).label("tenant")).where(here).cte("known", recursive=True)
+    following = select(sql.min(tasks.c.tenant)).where(here, tasks.c.tenant > known.c.tenant)
     known = known.union_all(select(following.scalar_subquery()).where(known.c.tenant.is_not(None)))
-    return [row.tenant for row in connection.execute(select(known.c.tenant)) if row.tenant is not None]
+    return select(known.c.tenant).where(known.c.tenant.is_not(None))
+
+
+# Composed once: a dispatcher asks eight times a look, and composing costs ten times what asking does.
+_TENANTS: Final = _leaps()
+
+
+def _tenants(connection: Connection, stage: Stage, lane: Lane) -> list[str]:
+    return [row.tenant for row in connection.execute(_TENANTS, {"stage": stage.value, "lane": lane.value})]
 
 
 def _of_tenant(

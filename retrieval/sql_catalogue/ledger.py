@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Table, insert, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retrieval.documents import DocumentState, Lane, Stage
 from retrieval.sql_catalogue.tables import dead_letters, documents, tasks, versions
 from retrieval.tasks import Failure
+
+_QUARANTINE_CODES: Final = ("kills_worker", "parse_limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,17 @@ class RetryPolicy:
     kills: int = 10
     base_s: float = 1.0
     cap_s: float = 300.0
+    rest_cap_s: float = 30.0  # what is back again is noticed within so long
     kill_base_s: float = 0.1  # a parser child costs milliseconds, and its death holds up nobody
 
     def delay(self, failures: int) -> float:
         """Growing and jittered, so that what failed together does not come back together."""
         return float(min(self.cap_s, self.base_s * 4 ** max(0, failures - 1)) * random.uniform(0.5, 1.0))
+
+    def rest(self, first_s: float, postponements: int) -> float:
+        """The same for what was not available: it costs the document nothing, so it is tried for ever."""
+        growth = 2.0 ** min(postponements, 30)
+        return float(min(max(first_s, self.rest_cap_s), first_s * growth) * random.uniform(0.5, 1.0))
 
     def kill_delay(self, kills: int) -> float:
         return float(min(self.cap_s, self.kill_base_s * 2 ** max(0, kills - 1), 5.0))
@@ -55,9 +63,11 @@ def task_row(document: Mapping[str, Any], stage: Stage, *, now: float, subject: 
         "failures": 0,
         "suspicions": 0,
         "kills": 0,
+        "postponements": 0,
         "retry_at": now,
         "worker": None,
         "lease_until": None,
+        "seen_at": None,
         "attempt": None,
         "created_at": now,
         "done_at": None,
@@ -81,6 +91,36 @@ def owe(connection: Connection, row: Mapping[str, Any], *, unless_open: bool = F
 def owe_repaint(connection: Connection, document: Mapping[str, Any], *, now: float, unless_open: bool = False) -> None:
     row = task_row(document, Stage.REPAINT, now=now, subject=str(document["rev"]))
     owe(connection, row, unless_open=unless_open)
+
+
+def quarantines() -> ColumnElement[bool]:
+    """The dead letters whose content is refused: until somebody redrives or drops them, or the parser changes. That
+    their document was deleted or got another content meanwhile makes theirs no better."""
+    undecided = or_(dead_letters.c.closed_at.is_(None), dead_letters.c.closed_by.in_(["superseded", "deleted"]))
+    return and_(dead_letters.c.code.in_(_QUARANTINE_CODES), undecided)
+
+
+def release(connection: Connection, version: Row[Any], *, now: float) -> None:
+    """This content came through after all."""
+    of_it = and_(dead_letters.c.tenant == version.tenant, dead_letters.c.sha256 == version.sha256)
+    closed = dead_letters.c.closed_at.is_not(None)
+    connection.execute(
+        update(dead_letters)
+        .where(of_it, dead_letters.c.fingerprint == version.fingerprint, closed, quarantines())
+        .values(closed_at=now, closed_by="published")
+    )
+
+
+def owe_title(connection: Connection, document: Mapping[str, Any], *, now: float) -> None:
+    """Owes the live version again, should another title be shown by now than its passages are found by. That is for a
+    document whose newest version failed; any other's new version brings the title."""
+    here = and_(versions.c.document_id == document["id"], versions.c.version == document["live_version"])
+    live = connection.execute(select(versions.c.title, versions.c.embedded_title).where(here)).one_or_none()
+    if live is None:
+        return
+    title = document["title"] if document["title_given"] else live.title
+    if live.embedded_title not in {None, title}:
+        owe(connection, task_row({**document, "version": document["live_version"]}, Stage.PARSE, now=now))
 
 
 def close_letters(connection: Connection, document_id: str, *, by: str, now: float) -> None:
@@ -114,6 +154,8 @@ def park(
         .values(state=DocumentState.FAILED.value, code=failure.code, reason=failure.reason, updated_at=now)
     )
     if changed.rowcount:
+        failed = connection.execute(select(documents).where(documents.c.id == task.document_id)).one()
+        owe_title(connection, dict(failed._mapping), now=now)
         connection.execute(
             insert(dead_letters).values(
                 id=str(uuid4()),

@@ -36,7 +36,8 @@ class PostgresDoorbell:
                 self._connection.execute(f"LISTEN {CHANNEL}")
                 return True  # what was rung while nobody listened
             left = max(0.0, deadline - time.monotonic())
-            return any(True for _ in self._connection.notifies(timeout=left, stop_after=1))
+            rang = any(True for _ in self._connection.notifies(timeout=left, stop_after=1))
+            return any(True for _ in self._connection.notifies(timeout=0)) or rang
         except psycopg.Error as error:
             log.debug("doorbell: %s", error)
             self.close()
@@ -77,12 +78,12 @@ class PostgresDoorbellButton:
 
     def _run(self) -> None:
         connection: psycopg.Connection[Any] | None = None
-        while True:
+        while not self._closed:
             self._rung.wait()
+            time.sleep(_TOGETHER_S)
+            self._rung.clear()  # only then is it asked whether this is the end: `close` says so before it rings
             if self._closed:
                 break
-            time.sleep(_TOGETHER_S)
-            self._rung.clear()
             try:
                 if connection is None:
                     connection = psycopg.connect(self._conninfo, autocommit=True)

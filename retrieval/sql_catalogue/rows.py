@@ -115,6 +115,7 @@ def as_letter(row: Row[Any]) -> DeadLetter:
         stage=Stage(row.stage),
         code=row.code,
         reason=row.reason,
+        sha256=row.sha256,
         attempts=row.attempts,
         evidence=row.evidence,
         created_at=row.created_at,

@@ -158,6 +158,7 @@ versions = Table(
     Column("fingerprint", Words(64), nullable=False),
     Column("reuse_vectors", Boolean, nullable=False),
     Column("chunk_file", Words(64)),
+    Column("embedded_title", Words()),  # what its chunks were written under; the document's may be another one by now
     Column("pages", Integer),
     Column("chunks", Integer),
     Column("tokens", Integer),
@@ -182,9 +183,11 @@ tasks = Table(
     Column("failures", Integer, nullable=False),
     Column("suspicions", Integer, nullable=False),  # deaths of its own worker, alone or in company
     Column("kills", Integer, nullable=False),  # of these, the ones where it ran alone
+    Column("postponements", Integer, nullable=False),  # in a row, because something was not available
     Column("retry_at", Float, nullable=False),
     Column("worker", Words(64)),
     Column("lease_until", Float),
+    Column("seen_at", Float),  # when its worker was last known to live: the claim, or the last heartbeat
     Column("attempt", BigInteger),
     Column("created_at", Float, nullable=False),
     Column("done_at", Float),
@@ -235,9 +238,16 @@ dead_letters = Table(
     Column("created_at", Float, nullable=False),
     Column("closed_at", Float),
     Column("closed_by", Words(16)),
+    Column("announced_at", Float),  # when the record of it was with the brokers; never, where there are none
     Index(None, "tenant", "closed_at", "created_at"),
     Index(None, "tenant", "sha256", "closed_at"),
     Index(None, "document_id"),
+    Index(
+        "ix_dead_letters_unannounced",
+        *("created_at", "id"),
+        sqlite_where=text("announced_at IS NULL"),
+        postgresql_where=text("announced_at IS NULL"),
+    ),
 )
 
 drop_files = Table(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
 from retrieval.catalogue import Page
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
-from retrieval.sql_catalogue import claims, due_tasks, ledger
+from retrieval.sql_catalogue import claims, deaths, due_tasks, ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.ledger import RetryPolicy
 from retrieval.sql_catalogue.rows import as_document, select_documents
@@ -47,9 +47,9 @@ class SqlTasks:
             weight=row.weight,
         )
 
-    def open_count(self) -> int:
+    def open_count(self, *stages: Stage, at_most: int | None = None) -> int:
         with self._database.read() as connection:
-            return int(connection.execute(select(func.count()).where(tasks.c.done_at.is_(None))).scalar_one())
+            return due_tasks.open_count(connection, stages or tuple(Stage), at_most=at_most)
 
     def leased_attempts(self) -> set[int]:
         query = select(tasks.c.attempt).where(tasks.c.done_at.is_(None), tasks.c.worker.is_not(None))
@@ -130,6 +130,10 @@ class SqlTasks:
             if not claims.is_wanted(task, document):
                 claims.close(connection, task, now=now)
                 return None
+            if deaths.was_its_own(connection, task, claimer=worker, now=now):
+                task = self._count_lapse(connection, task, now=now)
+                if task.done_at is not None or task.retry_at > now:
+                    return None
             return claims.take(connection, task, document, worker=worker, until=now + lease_s, now=now)
 
     @again_on_collision
@@ -138,7 +142,7 @@ class SqlTasks:
             connection.execute(
                 update(tasks)
                 .where(tasks.c.worker == worker, tasks.c.done_at.is_(None))
-                .values(lease_until=self._database.clock + lease_s)
+                .values(lease_until=self._database.clock + lease_s, seen_at=self._database.clock)
             )
 
     # --- outcomes ---
@@ -153,14 +157,16 @@ class SqlTasks:
             claims.finish(connection, claim, Outcome.DONE, outcome.counts, now=now)
             claims.close(connection, task, now=now)
             row = _document(connection, claim.document.id)
-            if row.version != claim.version or row.state in _GONE:
+            if not claims.is_wanted(task, row):
                 return False
             version = _write_outcome(connection, claim, outcome)
-            document = _plain(row) | {"state": DocumentState.EMBEDDING.value, "updated_at": now}
-            if row.live_version is None:
-                document = showing(document, version)
-            connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
-            ledger.owe(connection, ledger.task_row(document, Stage.EMBED, now=now))
+            document = _plain(row)
+            if row.version == claim.version:
+                document |= {"state": DocumentState.EMBEDDING.value, "updated_at": now}
+                if row.live_version is None:
+                    document = showing(document, version)
+                connection.execute(update(documents).where(documents.c.id == row.id).values(**document))
+            ledger.owe(connection, ledger.task_row(document | {"version": claim.version}, Stage.EMBED, now=now))
             return True
 
     @again_on_collision
@@ -200,6 +206,7 @@ class SqlTasks:
                 "reason": version.partial_reason,
             }
             ledger.close_letters(connection, row.id, by="published", now=now)
+            ledger.release(connection, version, now=now)
         # The points were written with these fields; what was painted meanwhile had the ones of the version before.
         moved = document["fields"] != row.fields
         document["rev"] = row.rev + moved
@@ -255,7 +262,8 @@ class SqlTasks:
             if failure.permanent or failures >= self._policy.failures:
                 self._park(connection, task, failure, now=now)
                 return
-            claims.free(connection, task, failures=failures, retry_at=now + self._policy.delay(failures))
+            retry_at = now + self._policy.delay(failures)
+            claims.free(connection, task, failures=failures, postponements=0, retry_at=retry_at)
 
     def _park(self, connection: Connection, task: Row[Any], failure: Failure, *, now: float) -> None:
         version = claims.version_row(connection, task.document_id, task.version)
@@ -266,17 +274,22 @@ class SqlTasks:
         tried = connection.execute(select(func.count()).where(attempts.c.task_id == task.id)).scalar_one()
         ledger.park(connection, task=task, version=version, failure=failure, attempts=tried, now=now)
 
+    def postpone(self, claim: Claim, *, delay_s: float, growing: bool = True) -> None:
+        self._give_back(claim, delay_s, growing=growing)
+
+    def released(self, claim: Claim) -> None:
+        self._give_back(claim, 0.0, growing=False)
+
     @again_on_collision
-    def postpone(self, claim: Claim, *, delay_s: float) -> None:
+    def _give_back(self, claim: Claim, delay_s: float, *, growing: bool) -> None:
         with self._database.write() as connection:
             now = time_of(connection)
             task = claims.held(connection, claim)
             if task is not None:
                 claims.finish(connection, claim, Outcome.RELEASED, {}, now=now)
-                claims.free(connection, task, retry_at=now + delay_s)
-
-    def released(self, claim: Claim) -> None:
-        self.postpone(claim, delay_s=0.0)
+                before = task.postponements if growing else 0
+                retry_at = now + self._policy.rest(delay_s, before)
+                claims.free(connection, task, postponements=task.postponements + growing, retry_at=retry_at)
 
     @again_on_collision
     def killed_alone(self, claim: Claim, *, reason: str) -> None:
@@ -299,6 +312,14 @@ class SqlTasks:
             for task in held:
                 self._count_kill(connection, task, reason=reason, alone=len(held) == 1, now=now)
             connection.execute(delete(leases).where(leases.c.holder == worker))
+
+    def _count_lapse(self, connection: Connection, task: Row[Any], *, now: float) -> Row[Any]:
+        """The task as it is after the death of its worker, which nobody reported, was counted."""
+        reason = "the worker's process died or stood still while it worked on this"
+        alone = deaths.left_alone(connection, task)
+        claims.end_open_attempts(connection, attempts.c.task_id == task.id, Outcome.INTERRUPTED, now=now, error=reason)
+        self._count_kill(connection, task, reason=reason, alone=alone, now=now)
+        return connection.execute(select(tasks).where(tasks.c.id == task.id)).one()
 
     def _count_kill(self, connection: Connection, task: Row[Any], *, reason: str, alone: bool, now: float) -> None:
         kills = task.kills + alone
@@ -348,10 +369,12 @@ def _plain(row: Row[Any]) -> dict[str, Any]:
 def _write_outcome(connection: Connection, claim: Claim, outcome: ParseOutcome) -> dict[str, Any]:
     """The version's row with what its parse found."""
     row = claims.version_row(connection, claim.document.id, claim.version)
-    assert row is not None  # it is the newest
+    assert row is not None  # it is the newest, or the live one
+    title = outcome.title or row.title
     version = dict(row._mapping) | {
-        "title": outcome.title or row.title,
+        "title": title,
         "chunk_file": outcome.chunk_file,
+        "embedded_title": claim.document.title if claim.document.title_given else title,
         "pages": outcome.pages,
         "chunks": outcome.chunks,
         "tokens": outcome.tokens,

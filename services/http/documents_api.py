@@ -69,6 +69,7 @@ async def create(collection: str, request: Request, principal: Writing, house: H
     """Takes a file (multipart) or a text (JSON). 202: it is durable and will reach a final state."""
     remedy = f"Send {MULTIPART} with a file, or {JSON} with a text."
     if require_body(request.headers, MULTIPART, JSON, remedy=remedy) == MULTIPART:
+        await run_in_threadpool(house.documents.intake.expect_room)  # before the file arrives
         async with request.form(max_files=1, max_fields=16) as form:
             return await run_in_threadpool(_take_form, house, principal, collection, form)
     body = await request.body()

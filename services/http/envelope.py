@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval.errors import TooLarge
@@ -19,6 +20,11 @@ log = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 # What multipart puts around a file: boundaries and the other fields, metadata among them.
 MULTIPART_SLACK = 1 << 20
+
+
+def request_id_of(given: str) -> str:
+    """The caller's, if it is well-formed; otherwise a new one."""
+    return given if _REQUEST_ID.match(given) else uuid4().hex
 
 
 class Envelope:
@@ -37,8 +43,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.match(given) else uuid4().hex
+        request_id = request_id_of(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         multipart = headers.get("content-type", "").lower().startswith("multipart/")
         limit = self._file_bytes + MULTIPART_SLACK if multipart else self._json_bytes
@@ -50,6 +55,8 @@ class Envelope:
             return
         try:
             await self._app(scope, _counted(receive, limit), stamped)
+        except ClientDisconnect:
+            return  # nobody is there to be answered, and nothing is wrong here
         except Exception as error:
             if stamped.started:
                 raise  # half an answer is out: only closing the connection tells the caller

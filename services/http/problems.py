@@ -33,7 +33,14 @@ _STATUS: Final[dict[type[errors.RagstoneError], int]] = {
     errors.Unavailable: 503,
 }
 # What the framework itself says no to, in our codes.
-_HTTP_CODES: Final = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_HTTP_CODES: Final = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+    431: "too_large",
+}
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -60,6 +67,11 @@ def problem_of(error: Exception, request_id: str) -> Problem:
         case _:
             sentence = "Something went wrong here. Report it with the request id."
             return _problem(500, "internal", sentence, request_id, retryable=True)
+
+
+def protocol_problem(status: int, sentence: str, request_id: str) -> Problem:
+    """Of what never became a request."""
+    return _problem(status, _HTTP_CODES[status], sentence, request_id)
 
 
 def status_of(error: errors.RagstoneError) -> int:

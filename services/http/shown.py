@@ -180,6 +180,7 @@ def drop_folder(report: DropReport) -> wire.DropFolder:
             for file in report.refused
         ],
         ignored=list(report.ignored),
+        waiting=report.waiting or None,
     )
 
 

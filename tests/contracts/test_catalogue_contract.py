@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from retrieval import catalogue as port
-from retrieval.catalogue import Catalogue, DropFile
+from retrieval.catalogue import CONFIRMED, BoundModel, Catalogue, DropFile
 from retrieval.documents import (
     Attributes,
     Collection,
@@ -21,6 +22,7 @@ from retrieval.documents import (
     Document,
     DocumentState,
     Lane,
+    LetterSelection,
     Outcome,
     Stage,
     Submission,
@@ -29,6 +31,7 @@ from retrieval.errors import Conflict, NotFound, Quarantined, RagstoneError
 from retrieval.filters import parse_filter
 from retrieval.principal import Principal, Scope
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
+from retrieval.sql_catalogue.ledger import RetryPolicy
 from retrieval.tasks import Claim, Failure, Switch
 from tests.catalogue_fixtures import Opener
 from tests.catalogue_steps import (
@@ -208,6 +211,37 @@ def test_content_that_kills_is_refused_until_it_is_released(
     assert accept(catalogue, again).state is S.RECEIVED
 
 
+@pytest.mark.parametrize("closed_by", ["superseded", "deleted"])
+def test_a_document_that_is_mended_or_deleted_does_not_release_the_content_that_killed(
+    catalogue: Catalogue, docs: Collection, closed_by: str
+) -> None:
+    document = accept(catalogue, submission(docs, text="poison"))
+    fail(catalogue, Failure("kills_worker", "dead", permanent=True))
+    [letter] = letters(catalogue)
+    if closed_by == "deleted":
+        catalogue.documents.delete(ADMIN, document.id)
+    else:
+        accept(catalogue, submission(docs, text="mended"))
+    assert catalogue.dead_letters.get(ADMIN, letter.id).closed_by == closed_by
+    [answer] = catalogue.documents.accept([submission(docs, "b", "poison")])
+    assert isinstance(answer, Quarantined)
+    assert letter.id in str(answer)
+    catalogue.dead_letters.drop(ADMIN, letter.id)
+    assert accept(catalogue, submission(docs, "b", "poison")).state is S.RECEIVED
+    with pytest.raises(NotFound):
+        catalogue.dead_letters.drop(ADMIN, letter.id)
+
+
+def test_content_that_came_through_after_all_is_released(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs, text="heavy"))
+    fail(catalogue, Failure("parse_limit", "too long", permanent=True))
+    catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f1")
+    assert isinstance(catalogue.documents.accept([submission(docs, "b", "heavy")])[0], Quarantined)
+    parse(catalogue)
+    embed(catalogue)
+    assert accept(catalogue, submission(docs, "b", "heavy")).state is S.RECEIVED
+
+
 def test_other_failures_quarantine_nothing(catalogue: Catalogue, docs: Collection) -> None:
     accept(catalogue, submission(docs))
     fail(catalogue, HOPELESS)
@@ -258,8 +292,9 @@ def test_a_claim_is_refused_while_a_lease_lives_and_granted_after(catalogue: Cat
 
 
 def test_a_heartbeat_keeps_the_leases_of_its_worker_only(catalogue: Catalogue, docs: Collection) -> None:
-    accept(catalogue, submission(docs, "a"), submission(docs, "b"))
-    kept, lost = claimed(catalogue, worker="w1", lease_s=0.1), claimed(catalogue, worker="w2", lease_s=0.1)
+    first, second = accept(catalogue, submission(docs, "a")), accept(catalogue, submission(docs, "b"))
+    kept = claimed(catalogue, of=first, worker="w1", lease_s=0.1)
+    lost = claimed(catalogue, of=second, worker="w2", lease_s=0.1)
     catalogue.tasks.heartbeat("w1", lease_s=60)
     time.sleep(0.15)
     assert due(catalogue) == [lost.task_id]
@@ -499,7 +534,7 @@ def test_what_was_postponed_is_due_when_its_time_comes_and_counts_for_nothing(
 ) -> None:
     accept(catalogue, submission(docs))
     for _ in range(5):
-        catalogue.tasks.postpone(claimed(catalogue), delay_s=0)
+        catalogue.tasks.postpone(claimed(catalogue), delay_s=0, growing=False)
     claim = claimed(catalogue)
     assert claim.failures == 0
     catalogue.tasks.postpone(claim, delay_s=0.5)
@@ -507,6 +542,39 @@ def test_what_was_postponed_is_due_when_its_time_comes_and_counts_for_nothing(
     assert catalogue.tasks.claim(claim.task_id, worker="w", lease_s=60) is None
     time.sleep(0.55)
     assert due(catalogue) == [claim.task_id]
+
+
+def test_what_is_postponed_time_after_time_rests_longer_until_something_else_becomes_of_it(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    accept(catalogue, submission(docs))
+
+    def rested() -> float:
+        started = time.monotonic()
+        while not due(catalogue):
+            time.sleep(0.005)
+        return time.monotonic() - started
+
+    for n in range(5):
+        catalogue.tasks.postpone(claimed(catalogue), delay_s=0.05)
+        assert rested() > 0.05 * 2**n / 2 - 0.02
+    # One more of these would be a rest of 0.8 s at least.
+    catalogue.tasks.postpone(claimed(catalogue), delay_s=0.05, growing=False)
+    assert rested() < 0.7
+    catalogue.tasks.released(claimed(catalogue))
+    assert rested() < 0.7
+    fail(catalogue, BROKEN)
+    catalogue.tasks.postpone(claimed(catalogue), delay_s=0.05)
+    assert rested() < 0.7
+
+
+def test_a_rest_is_jittered_and_never_longer_than_its_cap() -> None:
+    policy = RetryPolicy(rest_cap_s=30)
+    for postponed, longest in ((0, 1.0), (1, 2.0), (4, 16.0), (5, 30.0), (10_000, 30.0)):
+        rests = [policy.rest(1.0, postponed) for _ in range(200)]
+        assert longest / 2 <= min(rests) < max(rests) <= longest
+        assert len(set(rests)) > 100
+    assert policy.rest(60.0, 3) > 29  # who asks for more at once gets it
 
 
 def test_two_deaths_of_its_worker_make_a_task_solitary(catalogue: Catalogue, docs: Collection) -> None:
@@ -540,6 +608,37 @@ def test_ten_deaths_alone_are_a_dead_letter_and_those_in_company_count_for_none(
     assert letter.code == "kills_worker"
 
 
+def test_what_a_worker_that_stopped_held_is_owed_again_at_once_and_nobody_elses(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    accept(catalogue, submission(docs, "a"), submission(docs, "b"), submission(docs, "c"))
+    mine = [claimed(catalogue, worker="mine") for _ in range(2)]
+    other = claimed(catalogue, worker="other")
+    assert catalogue.leases.hold("janitor", holder="mine", seconds=60)
+    assert catalogue.leases.hold("watcher", holder="other", seconds=60)
+    catalogue.tasks.worker_stopped("mine")
+    assert sorted(due(catalogue)) == sorted(claim.task_id for claim in mine)
+    assert not catalogue.tasks.parsed(mine[0], outcome())
+    assert catalogue.tasks.parsed(other, outcome())
+    assert catalogue.leases.hold("janitor", holder="new", seconds=60)
+    assert not catalogue.leases.hold("watcher", holder="new", seconds=60)
+
+
+def test_a_worker_that_stops_while_it_works_alone_counts_for_nothing_however_often(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    document = accept(catalogue, submission(docs))
+    for _ in range(12):
+        claim = claimed(catalogue)
+        catalogue.tasks.worker_stopped("w")
+    [pointer] = catalogue.tasks.due([Stage.PARSE], excluding=[], limit=9)
+    assert (pointer.task_id, pointer.solitary, letters(catalogue)) == (claim.task_id, False, [])
+    entries = catalogue.documents.timelines([document.id])[document.id]
+    assert {entry.outcome for entry in entries} == {Outcome.RELEASED}
+    assert claimed(catalogue).failures == 0
+    catalogue.tasks.worker_stopped("nobody")
+
+
 def test_a_parser_child_that_dies_alone_ten_times_is_a_dead_letter(catalogue: Catalogue, docs: Collection) -> None:
     document = accept(catalogue, submission(docs))
     for _ in range(10):
@@ -557,6 +656,142 @@ def test_the_death_of_the_whole_group_counts_for_nothing(catalogue: Catalogue, d
     [pointer] = catalogue.tasks.due(tuple(Stage), excluding=[], limit=9)
     assert (pointer.solitary, letters(catalogue)) == (False, [])
     assert catalogue.tasks.predecessors_died() == 0
+
+
+# --- failures that nobody saw: a lease ran out ---------------------------------------------------------------------
+
+LAPSE_S = 0.08
+
+
+def _busy(catalogue: Catalogue, docs: Collection, worker: str, *, lease_s: float = 60) -> Claim:
+    """Has this worker begin something of its own."""
+    return claimed(catalogue, of=accept(catalogue, submission(docs, f"of {worker}")), worker=worker, lease_s=lease_s)
+
+
+def _vanish(catalogue: Catalogue, documents: list[Document], worker: str) -> list[int]:
+    """This worker takes all of them and is never heard of again; the tasks."""
+    tasks = [claimed(catalogue, of=document, worker=worker, lease_s=LAPSE_S).task_id for document in documents]
+    time.sleep(LAPSE_S * 1.25)
+    return tasks
+
+
+def _solitary(catalogue: Catalogue) -> list[bool]:
+    return [pointer.solitary for pointer in catalogue.tasks.due(tuple(Stage), excluding=[], limit=9)]
+
+
+def test_a_lease_that_ran_out_is_a_suspicion_if_another_worker_outlived_it(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    _busy(catalogue, docs, "witness")
+    document = accept(catalogue, submission(docs))
+    for n in range(2):
+        assert _solitary(catalogue) == [False]
+        [task] = _vanish(catalogue, [document], f"w{n}")
+        again = catalogue.tasks.claim(task, worker="next", lease_s=60)
+        assert again is not None
+        catalogue.tasks.released(again)
+    assert _solitary(catalogue) == [True]
+    entries = catalogue.documents.timelines([document.id])[document.id]
+    assert [entry.outcome for entry in entries] == [Outcome.INTERRUPTED, Outcome.RELEASED] * 2
+    assert "died or stood still" in (entries[0].error or "")
+
+
+def test_the_claiming_worker_is_a_witness_itself(catalogue: Catalogue, docs: Collection) -> None:
+    catalogue.tasks.released(_busy(catalogue, docs, "next"))
+    document = accept(catalogue, submission(docs))
+    for n in range(2):
+        [task] = _vanish(catalogue, [document], f"w{n}")
+        again = catalogue.tasks.claim(task, worker="next", lease_s=60)
+        assert again is not None
+        catalogue.tasks.released(again)
+    assert True in _solitary(catalogue)
+
+
+def test_ten_leases_of_lone_tasks_that_ran_out_are_a_dead_letter(catalogue: Catalogue, docs: Collection) -> None:
+    _busy(catalogue, docs, "witness")
+    document = accept(catalogue, submission(docs))
+    for n in range(10):
+        assert letters(catalogue) == [], n
+        [task] = _vanish(catalogue, [document], f"w{n}")
+        again = catalogue.tasks.claim(task, worker="next", lease_s=60)
+        if again is not None:
+            catalogue.tasks.released(again)
+    [letter] = letters(catalogue)
+    assert (letter.code, get(catalogue, document).state, due(catalogue)) == ("kills_worker", S.FAILED, [])
+
+
+def test_leases_that_ran_out_together_are_no_ones_fault_alone(catalogue: Catalogue, docs: Collection) -> None:
+    _busy(catalogue, docs, "witness")
+    documents = [accept(catalogue, submission(docs, name)) for name in "ab"]
+    for n in range(11):
+        for task in _vanish(catalogue, documents, f"w{n}"):
+            again = catalogue.tasks.claim(task, worker="next", lease_s=60)
+            assert again is not None
+            catalogue.tasks.released(again)
+    assert (letters(catalogue), _solitary(catalogue)) == ([], [True, True])
+
+
+def test_a_parser_child_that_died_before_its_worker_does_not_make_its_worker_one_in_company(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    _busy(catalogue, docs, "witness")
+    document = accept(catalogue, submission(docs))
+    for n in range(10):
+        catalogue.tasks.killed_alone(_busy(catalogue, docs, f"w{n}"), reason="signal 11")
+        catalogue.documents.delete(ADMIN, accept(catalogue, submission(docs, f"of w{n}")).id)
+        [task] = _vanish(catalogue, [document], f"w{n}")
+        again = catalogue.tasks.claim(task, worker="next", lease_s=60)
+        if again is not None:
+            catalogue.tasks.released(again)
+    assert [letter.document_id for letter in letters(catalogue)] == [document.id]
+
+
+@pytest.mark.parametrize("witness", ["none", "gone too", "came after", "the same worker"])
+def test_a_lease_that_ran_out_counts_for_nothing_if_nobody_outlived_it(
+    catalogue: Catalogue, docs: Collection, witness: str
+) -> None:
+    document = accept(catalogue, submission(docs))
+    for n in range(3):
+        if witness == "gone too":
+            _busy(catalogue, docs, f"v{n}", lease_s=LAPSE_S)
+        task = claimed(catalogue, of=document, worker=f"w{n}", lease_s=LAPSE_S).task_id
+        held = []
+        if witness == "came after":  # the group died and was started again before the leases ran out
+            held.append(_busy(catalogue, docs, f"x{n}"))
+        time.sleep(LAPSE_S * 1.25)
+        worker = f"w{n}" if witness == "the same worker" else f"x{n}"
+        again = catalogue.tasks.claim(task, worker=worker, lease_s=60)
+        assert again is not None
+        for claim in (again, *held):
+            catalogue.tasks.released(claim)
+    assert True not in _solitary(catalogue)
+
+
+def test_who_began_before_the_last_heartbeat_outlived_it(catalogue: Catalogue, docs: Collection) -> None:
+    document = accept(catalogue, submission(docs))
+    for n in range(2):
+        task = claimed(catalogue, of=document, worker=f"w{n}", lease_s=LAPSE_S).task_id
+        witness = _busy(catalogue, docs, f"x{n}")
+        catalogue.tasks.heartbeat(f"w{n}", lease_s=LAPSE_S)
+        time.sleep(LAPSE_S * 1.25)
+        again = catalogue.tasks.claim(task, worker="next", lease_s=60)
+        assert again is not None
+        catalogue.tasks.released(again)
+        catalogue.tasks.released(witness)
+    assert True in _solitary(catalogue)
+
+
+def test_what_a_counted_death_gave_a_rest_is_not_claimed_before_it_is_over(catalogue_url: str) -> None:
+    catalogue = SqlCatalogue(catalogue_url, policy=RetryPolicy(kill_base_s=0.3), migrate=True)
+    docs = catalogue.collections.create("acme", "docs")
+    _busy(catalogue, docs, "witness")
+    [task] = _vanish(catalogue, [accept(catalogue, submission(docs))], "w")
+    assert catalogue.tasks.claim(task, worker="next", lease_s=60) is None
+    assert due(catalogue) == []
+    assert len(catalogue.tasks.leased_attempts()) == 1
+    time.sleep(0.35)
+    assert catalogue.tasks.claim(task, worker="next", lease_s=60) is not None
+    catalogue.close()
 
 
 # --- the shown version ------------------------------------------------------------------------------------------
@@ -942,6 +1177,46 @@ def test_a_new_title_is_a_new_version_of_the_same_content(catalogue: Catalogue, 
     assert (claim.content.inline_text, claim.reuse_vectors) == ("one", True)
 
 
+def test_a_new_title_after_the_newest_version_failed_owes_the_live_one_again(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    document = live(catalogue, docs)
+    accept(catalogue, submission(docs, text="two"))
+    fail(catalogue)
+    patched = catalogue.documents.patch(ADMIN, document.id, Attributes(title="New"), readers_reset=False)
+    assert (patched.title, patched.version, patched.state, patched.code) == ("New", 2, S.FAILED, "damaged")
+    parsing = claimed(catalogue, Stage.PARSE)
+    assert parsing.content is not None
+    assert (parsing.version, parsing.content.inline_text, parsing.document.title) == (1, "one", "New")
+    assert catalogue.tasks.parsed(parsing, outcome())
+    embed(catalogue)
+    shown = get(catalogue, document)
+    assert (shown.state, shown.code, shown.version, shown.live_version) == (S.FAILED, "damaged", 2, 1)
+    assert shown.live_attempt != document.live_attempt
+    upkeep(catalogue)
+    assert (catalogue.tasks.open_count(), len(letters(catalogue))) == (0, 1)
+    catalogue.documents.patch(ADMIN, document.id, Attributes(title="New", readers=("x",)), readers_reset=False)
+    assert due(catalogue, Stage.PARSE, Stage.EMBED) == []
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_title_whose_version_fails_owes_the_live_one_again(
+    catalogue: Catalogue, docs: Collection, given: bool
+) -> None:
+    document = live(catalogue, docs)
+    if given:
+        catalogue.documents.patch(ADMIN, document.id, Attributes(title="New"), readers_reset=False)
+    else:
+        accept(catalogue, submission(docs, text="two"))
+    fail(catalogue)
+    owed = catalogue.tasks.due([Stage.PARSE], excluding=[], limit=9)
+    assert len(owed) == given
+    if given:
+        fail(catalogue)
+        assert due(catalogue, Stage.PARSE) == []
+        assert (get(catalogue, document).live_attempt, len(letters(catalogue))) == (document.live_attempt, 1)
+
+
 def test_reprocessing_is_a_new_version_that_reuses_nothing(catalogue: Catalogue, docs: Collection) -> None:
     document = live(catalogue, docs)
     again = catalogue.documents.reprocess(ADMIN, document.id, fingerprint="f2")
@@ -1077,6 +1352,123 @@ def test_dead_letters_are_paged(catalogue: Catalogue, docs: Collection) -> None:
     assert (len(set(seen)), after) == (5, None)
 
 
+EVERY = LetterSelection()
+
+
+def _all(step: Callable[..., int], which: LetterSelection = EVERY) -> list[int]:
+    """The sizes of the portions, until there is nothing left."""
+    sizes = []
+    while some := step(ADMIN, which, limit=2):
+        sizes.append(some)
+    return sizes
+
+
+def test_many_dead_letters_are_redriven_in_portions_whatever_stage_they_are_of(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    parsing = [accept(catalogue, submission(docs, f"p{n}")) for n in range(3)]
+    for _ in parsing:
+        fail(catalogue)
+    embedding = [accept(catalogue, submission(docs, f"e{n}")) for n in range(2)]
+    for document in embedding:
+        parse(catalogue, document)
+        fail(catalogue, stage=Stage.EMBED)
+    assert catalogue.dead_letters.count(ADMIN, EVERY)[0] == 5
+    assert _all(catalogue.dead_letters.redrive_some) == [2, 2, 1]
+    assert {get(catalogue, one).state for one in parsing} == {S.RECEIVED}
+    assert {get(catalogue, one).state for one in embedding} == {S.EMBEDDING}
+    assert {get(catalogue, one).code for one in [*parsing, *embedding]} == {None}
+    assert (letters(catalogue), len(due(catalogue))) == ([], 5)
+    for document in parsing:
+        parse(catalogue, document)
+    for document in [*parsing, *embedding]:
+        embed(catalogue, document)
+
+
+def test_many_dead_letters_are_dropped_in_portions_and_their_documents_stay_failed(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    documents = [accept(catalogue, submission(docs, f"d{n}")) for n in range(3)]
+    for _ in documents:
+        fail(catalogue)
+    known = letters(catalogue)
+    assert _all(catalogue.dead_letters.drop_some) == [2, 1]
+    assert {catalogue.dead_letters.get(ADMIN, letter.id).closed_by for letter in known} == {"dropped"}
+    assert {get(catalogue, document).state for document in documents} == {S.FAILED}
+    assert (letters(catalogue), due(catalogue)) == ([], [])
+
+
+@pytest.mark.parametrize("by", ["code", "collection", "since", "until", "all of it"])
+@pytest.mark.parametrize("decision", ["redrive_some", "drop_some"])
+def test_of_many_dead_letters_those_are_decided_that_were_named(
+    catalogue: Catalogue, docs: Collection, by: str, decision: str
+) -> None:
+    other = catalogue.collections.create("acme", "other")
+    for collection, code in ((docs, "damaged"), (other, "damaged"), (docs, "no_text"), (docs, "damaged")):
+        accept(catalogue, submission(collection, f"{collection.name}{code}{len(letters(catalogue))}"))
+        fail(catalogue, Failure(code, "it cannot be read", permanent=True))
+        time.sleep(0.01)
+    oldest_first = letters(catalogue)[::-1]
+    which, expected = {
+        "code": (LetterSelection(code="damaged"), [0, 1, 3]),
+        "collection": (LetterSelection(collection_id=other.id), [1]),
+        "since": (LetterSelection(since=oldest_first[2].created_at), [2, 3]),
+        "until": (LetterSelection(until=oldest_first[2].created_at), [0, 1]),
+        "all of it": (LetterSelection(docs.id, "damaged", since=oldest_first[1].created_at), [3]),
+    }[by]
+    assert catalogue.dead_letters.count(ADMIN, which)[0] == len(expected)
+    assert sum(_all(getattr(catalogue.dead_letters, decision), which)) == len(expected)
+    left = {letter.id for letter in letters(catalogue)}
+    assert [letter.id not in left for letter in oldest_first] == [n in expected for n in range(4)]
+
+
+def test_what_comes_back_while_many_are_redriven_is_left(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs))
+    fail(catalogue)
+    _, moment = catalogue.dead_letters.count(ADMIN, EVERY)
+    which = LetterSelection(until=moment)
+    assert catalogue.dead_letters.redrive_some(ADMIN, which, limit=9) == 1
+    fail(catalogue)
+    assert catalogue.dead_letters.redrive_some(ADMIN, which, limit=9) == 0
+    assert len(letters(catalogue)) == 1
+
+
+def test_files_that_intake_refused_are_dropped_with_the_others_but_not_redriven(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    accept(catalogue, submission(docs, "a", refusal=("too_large", "too large")), submission(docs, "b"))
+    fail(catalogue)
+    redrivable = LetterSelection(redrivable=True)
+    assert (catalogue.dead_letters.count(ADMIN, EVERY)[0], catalogue.dead_letters.count(ADMIN, redrivable)[0]) == (2, 1)
+    assert _all(catalogue.dead_letters.redrive_some) == [1]
+    assert [letter.code for letter in letters(catalogue)] == ["too_large"]
+    assert _all(catalogue.dead_letters.drop_some) == [1]
+
+
+@pytest.mark.parametrize("release", ["redrive_some", "drop_some"])
+def test_deciding_many_releases_their_content_from_quarantine(
+    catalogue: Catalogue, docs: Collection, release: str
+) -> None:
+    accept(catalogue, submission(docs, text="poison"))
+    fail(catalogue, Failure("kills_worker", "dead", permanent=True))
+    assert isinstance(catalogue.documents.accept([submission(docs, "b", "poison")])[0], Quarantined)
+    assert _all(getattr(catalogue.dead_letters, release)) == [1]
+    assert accept(catalogue, submission(docs, "b", "poison")).state is S.RECEIVED
+
+
+def test_a_dead_letter_is_unannounced_until_somebody_outside_was_told(catalogue: Catalogue, docs: Collection) -> None:
+    accept(catalogue, submission(docs, "a", refusal=("too_large", "too large")), *(submission(docs, n) for n in "bc"))
+    fail(catalogue)
+    fail(catalogue)
+    waiting = catalogue.dead_letters.unannounced(limit=9)
+    assert {letter.id for letter in waiting} == {letter.id for letter in letters(catalogue)}
+    assert waiting[-1].sha256 == hashlib.sha256(b"one").hexdigest()
+    catalogue.dead_letters.drop(ADMIN, waiting[1].id)
+    assert [letter.id for letter in catalogue.dead_letters.unannounced(limit=2)] == [one.id for one in waiting[:2]]
+    catalogue.dead_letters.announced([waiting[0].id, waiting[1].id])
+    assert [letter.id for letter in catalogue.dead_letters.unannounced(limit=9)] == [waiting[2].id]
+
+
 # --- around ------------------------------------------------------------------------------------------------------
 
 
@@ -1165,6 +1557,37 @@ def test_what_was_written_is_there_after_reopening(opened: Opener) -> None:
     assert second.drop_files.all() == {"a/b.txt": file}
 
 
+def test_what_others_change_of_the_drop_files_is_seen_at_the_next_look(opened: Opener) -> None:
+    one, other = opened(), opened()
+    assert one.drop_files.all() == {}
+    file = DropFile("a/b.txt", "a", 1, 2, "s", "d", "x", missing_since=3.5, held=True)
+    other.drop_files.remember([file])
+    assert one.drop_files.all() == {"a/b.txt": file}
+    one.drop_files.all().clear()  # what is handed out is the caller's own
+    assert one.drop_files.all() == {"a/b.txt": file}
+    assert other.drop_files.decide_held(delete=True) == 1
+    assert one.drop_files.all()["a/b.txt"].missing_since == CONFIRMED
+    other.drop_files.remember([file])
+    assert other.drop_files.decide_held(delete=False) == 1
+    assert one.drop_files.all() == other.drop_files.all() == {}
+    other.drop_files.remember([file])
+    other.drop_files.forget(["a/b.txt"])
+    assert one.drop_files.all() == {}
+
+
+def test_many_drop_files_that_nobody_touched_are_not_read_again(catalogue: Catalogue) -> None:
+    catalogue.drop_files.remember([DropFile(f"a/{n}.txt", "a", 1, 2, "s", "d", "x") for n in range(1_000)])
+
+    def look() -> float:
+        started = time.thread_time()
+        assert len(catalogue.drop_files.all()) == 1_000
+        catalogue.drop_files.scanned(1.0)
+        return time.thread_time() - started
+
+    first = look()
+    assert min(look() for _ in range(5)) < first / 3
+
+
 def test_a_newer_schema_is_refused_in_one_line(opened: Opener) -> None:
     first = opened()
     assert isinstance(first, SqlCatalogue)
@@ -1184,6 +1607,46 @@ def test_another_embedding_spec_is_refused_with_the_remedy(catalogue: Catalogue)
     with pytest.raises(Conflict, match=r"small .* RAGSTONE_EMBEDDER__MODEL"):
         catalogue.bind_model(spec | {"model": "large", "digest": "d2"})
     catalogue.bind_model(spec)
+
+
+def test_where_the_model_is_kept_is_known_to_whoever_comes_later(opened: Opener) -> None:
+    catalogue, spec = opened(), {"model": "small", "digest": "d1", "dimension": 384}
+    assert catalogue.bound_model() is None
+    catalogue.bind_model(spec)
+    assert opened().bound_model() == BoundModel(spec, None)
+    catalogue.bind_model(spec, archive="a1")
+    catalogue.bind_model(spec, archive="a2")
+    catalogue.bind_model(spec)
+    assert opened().bound_model() == BoundModel(spec, "a2")
+    with pytest.raises(Conflict):
+        catalogue.bind_model(spec | {"digest": "d2"}, archive="a3")
+    assert opened().bound_model() == BoundModel(spec, "a2")
+
+
+def test_what_is_owed_is_counted_by_stage_held_or_not_and_no_further_than_asked(
+    catalogue: Catalogue, docs: Collection
+) -> None:
+    gone = live(catalogue, docs, "gone", "gone")
+    assert (catalogue.tasks.open_count(), catalogue.tasks.open_count(Stage.PARSE)) == (0, 0)
+    accept(
+        catalogue, *(submission(docs, name, lane=lane) for name, lane in zip("abc", [*Lane, Lane.BULK], strict=True))
+    )
+    parse(catalogue)
+    claimed(catalogue, Stage.PARSE)
+    catalogue.documents.delete(ADMIN, gone.id)
+    tasks = catalogue.tasks
+    assert [tasks.open_count(stage) for stage in (Stage.PARSE, Stage.EMBED, Stage.ERASE)] == [2, 1, 1]
+    assert (tasks.open_count(Stage.PARSE, Stage.EMBED), tasks.open_count()) == (3, 4)
+    assert [tasks.open_count(Stage.PARSE, Stage.EMBED, at_most=most) for most in (1, 3, 9)] == [1, 3, 3]
+
+
+def test_what_a_scan_left_for_later_is_said_until_a_scan_leaves_nothing(catalogue: Catalogue) -> None:
+    files = catalogue.drop_files
+    assert (files.report().last_scan, files.report().waiting) == (None, "")
+    files.scanned(1.5, waiting="too much")
+    assert (files.report().last_scan, files.report().waiting) == (1.5, "too much")
+    files.scanned(2.5)
+    assert (files.report().last_scan, files.report().waiting) == (2.5, "")
 
 
 def test_changes_move_when_another_connection_commits(opened: Opener) -> None:
@@ -1319,6 +1782,9 @@ CASES: dict[str, Case] = {
     "DeadLetters.get": lambda c, p, _, letter: c.dead_letters.get(p, letter.id),
     "DeadLetters.redrive": lambda c, p, _, letter: c.dead_letters.redrive(p, letter.id),
     "DeadLetters.drop": lambda c, p, _, letter: c.dead_letters.drop(p, letter.id),
+    "DeadLetters.count": lambda c, p, _, __: ["a letter"] * c.dead_letters.count(p, EVERY)[0],
+    "DeadLetters.redrive_some": lambda c, p, _, __: ["a letter"] * c.dead_letters.redrive_some(p, EVERY, limit=9),
+    "DeadLetters.drop_some": lambda c, p, _, __: ["a letter"] * c.dead_letters.drop_some(p, EVERY, limit=9),
 }
 
 

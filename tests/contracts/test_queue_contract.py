@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from ingest.memory_queue import MemoryQueue
+from ingest.routed_queue import RoutedQueue
 from ingest.task_queue import Delivery, Queue
 from retrieval.documents import Lane, Stage
 from retrieval.errors import QueueUnavailable
@@ -23,16 +24,22 @@ PARSE = [Stage.PARSE]
 PATIENCE_S = 10.0
 
 
-@pytest.fixture(params=["memory", "kafka"])
+@pytest.fixture(params=["memory", "routed", "kafka"])
 def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
-    if request.param == "memory":
-        made: Queue = MemoryQueue(window=WINDOW)
+    if request.param in {"memory", "routed"}:
+        made: Queue = MemoryQueue(window=WINDOW) if request.param == "memory" else routed()
         yield made
         made.close()
         return
     broker: KafkaBroker = request.getfixturevalue("kafka_broker")
     with KafkaCorner(broker) as corner:
         yield corner.queue(window=WINDOW)
+
+
+def routed() -> RoutedQueue:
+    """As processes joined by brokers have it: what erases and repaints is a queue of its own."""
+    joined, own = MemoryQueue(window=WINDOW), MemoryQueue(window=WINDOW)
+    return RoutedQueue({Stage.PARSE: joined, Stage.EMBED: joined, Stage.ERASE: own, Stage.REPAINT: own})
 
 
 def pointer(

@@ -40,13 +40,14 @@ class Cell:
         return f"{self.action}-{self.edge}-{self.point}-{self.scenario}".replace("_", "-")
 
 
-def matrix() -> list[Cell]:
+def matrix(seed: int) -> list[Cell]:
     """All cells: every point and edge by every scenario for a kill, by one for a standstill, by one for a failure."""
     steps = [(point, edge) for point in POINTS for edge in EDGES]
     cells = [Cell(KILL, point, edge, scenario) for point, edge in steps for scenario in SCENARIOS]
     cells += [Cell(KILL, point, edge, "deleting") for point in ("delete_old", "record") for edge in EDGES]
     cells += [Cell(STOP, point, edge, SCENARIOS[1 + i % 4]) for i, (point, edge) in enumerate(steps)]
     cells += [Cell(FAIL, point, edge, SCENARIOS[i % 5]) for i, point in enumerate(FAILURES) for edge in EDGES]
+    random.Random(seed).shuffle(cells)
     return cells
 
 

@@ -87,13 +87,15 @@ class FaultPoints:
         self._queue()
 
     def fire(self, point: str, edge: str, tokens: Iterable[str]) -> None:
-        for token in tokens:
-            for action in (KILL, STOP, FAIL):
-                name = f"{action}--{point}--{edge}--{token}"
-                if (self._armed / name).exists() and self._take(name):
-                    self._do(action, point)
+        """What is armed for any of the documents that are at this step happens to all of them, the gravest of it."""
+        known = list(tokens)
+        for action in (KILL, STOP, FAIL):
+            if [token for token in known if self._take(f"{action}--{point}--{edge}--{token}")]:
+                self._do(action, point)
 
     def _take(self, name: str) -> bool:
+        if not (self._armed / name).exists():
+            return False
         try:
             (self._armed / name).rename(self._fired / f"{name}--{os.getpid()}")
         except FileNotFoundError:

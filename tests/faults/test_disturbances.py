@@ -78,7 +78,7 @@ def endured(cluster: Cluster, disturbance: Disturbance, *, seed: int, documents:
         over.set()
         disturbing.join()
     found = _looked_at(cluster, order)
-    assert found == [], f"seed {seed}: {found}\n{cluster.printed}"
+    assert found == [], "\n".join([f"seed {seed}", *found, cluster.printed])
 
 
 def _looked_at(cluster: Cluster, order: list[Operation]) -> list[str]:

@@ -106,7 +106,7 @@ def test_a_full_window_of_bulk_work_does_not_hold_up_interactive_work(corpus: Co
     assert one.round()
     assert not one.round()
     corpus.send("An urgent otter.", "urgent")
-    assert one.round()
+    assert not one.round()  # it had more room than there was urgent work
     lanes = [delivery.pointer.lane for delivery in queue.take([Stage.PARSE], limit=9, timeout_s=0)]
     assert lanes == [Lane.INTERACTIVE, Lane.BULK, Lane.BULK, Lane.BULK]
 
@@ -174,7 +174,7 @@ def test_a_lost_ring_costs_one_interval(corpus: Corpus, bell: Any) -> None:
 def test_of_two_dispatchers_one_works_and_the_other_takes_over(corpus: Corpus, bell: Any) -> None:
     first, second = MemoryQueue(window=4), MemoryQueue(window=4)
     with running(dispatcher(corpus, second, bell[0], holder="second", poll_s=0.02)) as stop:
-        assert until(lambda: not corpus.catalogue.leases.hold("dispatcher", holder="first", seconds=60))
+        assert until(lambda: not corpus.catalogue.leases.hold("dispatcher", holder="first", seconds=0.01))
         with running(dispatcher(corpus, first, bell[0], holder="first", poll_s=0.02)):
             corpus.send("An otter.")
             assert until(lambda: second.room(Stage.PARSE, Lane.INTERACTIVE) == 3)

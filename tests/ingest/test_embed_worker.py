@@ -14,13 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from ingest.embed_worker import EmbedWorker
+from ingest.fuse import Fuses
 from ingest.memory_queue import MemoryQueue
 from ingest.task_queue import Delivery
 from ingest.workers import Settlement, Solitude, Workplace
 from retrieval.catalogue import Catalogue
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
 from retrieval.embedding import Embedder
-from retrieval.errors import CatalogueUnavailable
+from retrieval.errors import CatalogueUnavailable, IndexUnavailable
 from tests.corpus import Corpus
 
 SLICE = 64
@@ -330,3 +331,26 @@ def test_a_catalogue_that_is_away_makes_deliveries_wait_unacknowledged(corpus: C
     assert away.times == 0
     assert [state(corpus, document) for document in documents] == [DocumentState.SEARCHABLE] * 3
     assert len(queue.acknowledged) == 3
+
+
+def test_an_embed_stage_in_trouble_is_tried_with_one_document_and_blames_none(corpus: Corpus) -> None:
+    documents = [corpus.send_parsed(f"d{n}", 3) for n in range(6)]
+    queue = Dispatched(corpus)
+    settlement = Settlement(corpus.catalogue, rest_s=0.0, fuses=Fuses(limit=3, first_delay_s=0.05))
+    fuse = settlement.fuses.of(Stage.EMBED)
+    tried: list[tuple[bool, int]] = []
+
+    def happens(number: int, texts: Sequence[str]) -> None:
+        if number > 1:
+            tried.append((fuse.is_open, len(corpus.catalogue.tasks.leased_attempts())))
+        if len(tried) < 2:
+            raise IndexUnavailable
+
+    place = Workplace(corpus.catalogue, queue, corpus.worker, 60, Solitude(), settlement)
+    scripted = Scripted(corpus.embedder, happens)
+    stage = corpus.with_(embedder=scripted).embed_stage(slice_chunks=SLICE, settle=settlement.settle)
+    EmbedWorker(place, stage, documents=16).run(queue.stop)
+    assert tried[:2] == [(True, 1), (True, 1)]  # two trials, of which the second came through
+    assert all(state(corpus, document) is DocumentState.SEARCHABLE for document in documents)
+    assert all(Outcome.FAILED not in outcomes(corpus, document) for document in documents)
+    settlement.fuses.check()

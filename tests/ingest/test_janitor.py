@@ -11,7 +11,7 @@ from ingest.janitor import Drift, Janitor
 from ingest.leasing import NamedLease
 from retrieval import identity
 from retrieval.chunks import Chunk, EmbeddedChunk, Locator
-from retrieval.documents import Attributes, DocumentState, Stage
+from retrieval.documents import Attributes, DocumentState, Outcome, Stage
 from retrieval.errors import NotFound
 from retrieval.index import Placement, Point, Selection
 from retrieval.tasks import Failure
@@ -66,7 +66,38 @@ def test_points_of_an_attempt_under_way_are_left_alone(corpus: Corpus) -> None:
     plant(corpus, document.id, attempt=claim.attempt, live=False)
     assert corpus.janitor().round() == NOTHING
     corpus.catalogue.tasks.released(claim)
+    assert corpus.janitor().round() == NOTHING  # the next attempt takes its vectors over
+    corpus.catalogue.tasks.failed(corpus.claim(Stage.EMBED), Failure("internal", "It broke.", permanent=True))
     assert corpus.janitor().round().orphan_points == 1
+
+
+def test_what_an_interrupted_attempt_embedded_outlives_the_first_look_after_a_crash(corpus: Corpus) -> None:
+    document = corpus.send_parsed("a", 40)
+    for slices in (2, 1):  # the second attempt is interrupted before it has taken over what the first one left
+        stage = corpus.embed_stage(slice_chunks=8)
+        stage.open(corpus.claim(Stage.EMBED))
+        for _ in range(slices):
+            stage.turn()
+        corpus.janitor().round()
+        corpus.catalogue.tasks.predecessors_died()
+        assert corpus.janitor().round() == NOTHING
+    corpus.embed_stage(slice_chunks=8).run(corpus.claims(Stage.EMBED))
+    entries = corpus.catalogue.documents.timelines([document.id])[document.id]
+    counts = next(e.counts for e in entries if e.stage is Stage.EMBED and e.outcome is Outcome.DONE)
+    assert (counts["reused"], counts["embedded"]) == (16, 24)
+    corpus.work()
+    assert corpus.janitor().round() == NOTHING
+    assert corpus.index.count(corpus.tenant, Selection(document.id)) == 40
+
+
+def test_points_of_an_interrupted_attempt_that_was_overtaken_are_removed_at_sight(corpus: Corpus) -> None:
+    corpus.send_parsed("a", 40)
+    stage = corpus.embed_stage(slice_chunks=8)
+    stage.open(corpus.claim(Stage.EMBED))
+    stage.turn()
+    corpus.send("Something newer.", "a")
+    corpus.catalogue.tasks.predecessors_died()
+    assert corpus.janitor().round().orphan_points == 8
 
 
 def test_missing_points_are_embedded_again(corpus: Corpus) -> None:

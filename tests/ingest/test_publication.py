@@ -14,6 +14,7 @@ from ingest.publication import Published
 from retrieval.chunks import EmbeddedChunk, SparseVector
 from retrieval.documents import Attributes, Document, Stage
 from retrieval.errors import IndexUnavailable
+from retrieval.filters import parse_filter
 from retrieval.index import Arm, Candidate, DenseArm, Index, Point, Selection, StoredPoint
 from retrieval.tasks import Claim, Switch
 from tests.corpus import Corpus, reader
@@ -147,6 +148,33 @@ def test_attributes_that_move_during_publication_are_repainted_before_the_switch
     assert {(point.readers, point.rev) for point in points_of(corpus, document)} == {(("user:bob",), document.rev)}
     assert corpus.hits("otter", reader(corpus, "user:bob"))
     assert not corpus.hits("otter", reader(corpus, "user:ann"))
+
+
+@pytest.mark.parametrize("painted", ["by the publication", "by the upkeep, in the middle of it"])
+def test_search_and_list_agree_on_a_new_content_although_attributes_moved_during_its_publication(
+    corpus: Corpus, painted: str
+) -> None:
+    document = corpus.upload(b"An otter.", "old.txt", external_id="a")
+    corpus.work()
+    corpus.upload(b"Another otter.", "new.txt", external_id="a")
+    corpus.work(Stage.PARSE)
+
+    def change() -> None:
+        corpus.catalogue.documents.patch(
+            corpus.admin, document.id, Attributes(metadata={"year": 2024}), readers_reset=False
+        )
+        if painted.startswith("by the upkeep"):
+            corpus.work(Stage.REPAINT)
+
+    assert publish(corpus.with_(index=Interrupted(corpus.index, change)), corpus.claim(Stage.EMBED)).switch is (
+        Switch.SWITCHED
+    )
+    corpus.work(Stage.REPAINT)  # interactive, whatever the document's lane, and due with the switch
+    for title in ("old.txt", "new.txt"):
+        condition = parse_filter({"$and": [{"title": title}, {"metadata.year": 2024}]})
+        listed = corpus.catalogue.documents.page(corpus.admin, condition=condition).items
+        hits = corpus.hits("otter", condition=condition)
+        assert len(hits) == len(listed) == (title == "new.txt")
 
 
 def test_a_claim_lost_during_publication_leaves_what_serves_and_owes_an_erase(corpus: Corpus) -> None:

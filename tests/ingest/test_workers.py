@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from ingest.fuse import FuseOpen, Fuses
 from ingest.memory_queue import MemoryQueue
 from ingest.parsing import ParserFailed, ParserKilled
+from ingest.upkeep import Upkeep
 from ingest.workers import Heartbeat, Settlement, Solitude, Worker, Workplace, one_by_one
-from retrieval.documents import DocumentState, Outcome, Stage
+from retrieval.documents import Document, DocumentState, Outcome, Stage
 from retrieval.errors import CatalogueUnavailable, IndexUnavailable, NotFound, Unparseable
 from retrieval.tasks import Claim, TaskPointer
 from tests.corpus import Corpus
+from tests.running import eventually
 
 
 class Away:
@@ -241,3 +244,88 @@ def test_a_heart_survives_a_catalogue_that_is_away(corpus: Corpus) -> None:
     assert heart.is_alive()
     stop.set()
     heart.join(10)
+
+
+# --- the fuse ------------------------------------------------------------------------------------------------------
+
+
+def fused(corpus: Corpus, queue: MemoryQueue, *, limit: int, first_delay_s: float) -> Workplace:
+    settlement = Settlement(corpus.catalogue, rest_s=0.0, fuses=Fuses(limit=limit, first_delay_s=first_delay_s))
+    return Workplace(corpus.catalogue, queue, corpus.worker, 60, Solitude(), settlement)
+
+
+def outcomes(corpus: Corpus, documents: Sequence[Document]) -> list[list[Outcome | None]]:
+    found = corpus.catalogue.documents.timelines([document.id for document in documents])
+    return [[entry.outcome for entry in found[document.id]] for document in documents]
+
+
+def test_a_stage_in_trouble_takes_nothing_more_and_blames_no_document_for_it(corpus: Corpus) -> None:
+    documents = [corpus.send(f"Otter {n}.", f"{n}") for n in range(8)]
+    queue = MemoryQueue(window=8)
+    place = fused(corpus, queue, limit=3, first_delay_s=60)
+    deliver(corpus, queue)
+    stop = threading.Event()
+    run = one_by_one(place.settlement, lambda _: raising(ValueError("a bug"))())
+    thread = threading.Thread(target=Worker(place, stages=[Stage.PARSE], batch=1, run=run).run, args=(stop,))
+    thread.start()
+    eventually(lambda: place.settlement.fuses.of(Stage.PARSE).is_open)
+    stop.set()
+    queue.close()
+    thread.join(10)
+    tried = [found for found in outcomes(corpus, documents) if found]
+    assert tried == [[Outcome.FAILED], [Outcome.FAILED], [Outcome.RELEASED]]  # the third opened it
+    assert len(queue.outstanding(Stage.PARSE)) == 5
+    with pytest.raises(FuseOpen):
+        place.settlement.fuses.check()
+
+
+def test_a_stage_that_works_again_is_tried_with_one_document_and_then_takes_all(corpus: Corpus) -> None:
+    documents = [corpus.send(f"Otter {n}.", f"{n}") for n in range(8)]
+    queue = MemoryQueue(window=8)
+    place = fused(corpus, queue, limit=3, first_delay_s=0.3)
+    deliver(corpus, queue)
+    mended = threading.Event()
+    began: list[float] = []
+
+    def parse(claim: Claim) -> None:
+        began.append(time.monotonic())
+        if not mended.is_set():
+            raise IndexUnavailable
+        corpus.parse_stage.run(claim)
+
+    stop = threading.Event()
+    worker = Worker(place, stages=[Stage.PARSE], batch=4, run=one_by_one(place.settlement, parse))
+    threads = [threading.Thread(target=worker.run, args=(stop,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(began) >= 8)  # both batches, and none of them to blame
+    assert place.settlement.fuses.of(Stage.PARSE).is_open
+    mended.set()
+    deliver(corpus, queue)
+    eventually(lambda: all(corpus.get(one.id).state is DocumentState.EMBEDDING for one in documents))
+    stop.set()
+    queue.close()
+    for thread in threads:
+        thread.join(10)
+    assert began[8] - began[7] > 0.25
+    place.settlement.fuses.check()
+
+
+@pytest.mark.parametrize("error", [Unparseable("encrypted", "It has a password."), ParserKilled("signal 11")])
+def test_what_is_a_documents_own_doing_opens_no_fuse(corpus: Corpus, error: Exception) -> None:
+    settlement = Settlement(corpus.catalogue, rest_s=0.0, fuses=Fuses(limit=1))
+    corpus.send("An otter.")
+    settlement.settle(corpus.claim(), raising(error))
+    settlement.fuses.check()
+
+
+def test_an_erase_that_waits_for_an_older_lease_opens_no_fuse(corpus: Corpus) -> None:
+    settlement = Settlement(corpus.catalogue, rest_s=0.0, fuses=Fuses(limit=1))
+    document = corpus.send("An otter.")
+    corpus.claim()
+    corpus.catalogue.documents.delete(corpus.admin, document.id)
+    upkeep = Upkeep(catalogue=corpus.catalogue, index=corpus.index)
+    erase = corpus.claim(Stage.ERASE)
+    assert not settlement.settle(erase, lambda: upkeep.run(erase))
+    settlement.fuses.check()
+    assert due(corpus) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,19 @@ def test_no_statement_reads_the_whole_backlog(tmp_path: Path, empty_sqlite: Path
             assert of_tasks
             assert all("ix_tasks_due (stage=? AND lane=?" in step for step in of_tasks), plan
     catalogue.close()
+
+
+def test_a_look_that_finds_nothing_costs_little_more_than_any_statement(catalogue: SqlCatalogue) -> None:
+    """An idle install looks all day long."""
+
+    def cost(ask: Callable[[], object]) -> float:
+        ask()
+        started = time.thread_time()
+        for _ in range(20):
+            ask()
+        return time.thread_time() - started
+
+    def look() -> object:
+        return catalogue.tasks.due([Stage.PARSE], lane=Lane.BULK, excluding=[], limit=9)
+
+    assert min(cost(look) for _ in range(3)) < 5 * min(cost(catalogue.healthy) for _ in range(3))

@@ -71,6 +71,28 @@ def test_a_folder_in_use_is_refused_after_the_wait_and_free_after_its_release(la
     DataLock(layout, wait_s=10).release()
 
 
+def test_locks_that_are_shared_go_together_and_with_no_other(layout: Layout) -> None:
+    first, second = DataLock(layout, wait_s=0, shared=True), DataLock(layout, wait_s=0, shared=True)
+    first.release()
+    with pytest.raises(Conflict, match="RAGSTONE_DATA"):
+        DataLock(layout, wait_s=0)
+    second.release()
+    alone = DataLock(layout, wait_s=0)
+    with pytest.raises(Conflict, match="RAGSTONE_DATA"):
+        DataLock(layout, wait_s=0, shared=True)
+    alone.release()
+    DataLock(layout, wait_s=0, shared=True).release()
+
+
+def test_whoever_would_be_alone_waits_for_the_last_of_those_who_share(layout: Layout) -> None:
+    sharing = [DataLock(layout, wait_s=0, shared=True) for _ in range(2)]
+    for n, lock in enumerate(sharing):
+        threading.Timer(0.1 * (n + 1), lock.release).start()
+    started = time.monotonic()
+    DataLock(layout, wait_s=10).release()
+    assert time.monotonic() - started >= 0.19
+
+
 def test_sockets_of_a_data_folder_with_a_long_path_are_where_the_kernel_takes_them(tmp_path: Path) -> None:
     layout = Layout(tmp_path / ("long" * 30) / "data")
     layout.prepare()

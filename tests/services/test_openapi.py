@@ -100,6 +100,7 @@ def test_what_a_call_answers_with_when_it_works_is_documented(description: dict[
         "reprocess_document": "202",
         "delete_document": "202",
         "redrive_dead_letter": "202",
+        "redrive_dead_letters": "202",
         "drop_dead_letter": "204",
     }
     for path, method, operation in operations(description):

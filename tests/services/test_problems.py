@@ -292,6 +292,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> It
             "RAGSTONE_GENERATOR__PERMITS": "1",
             "RAGSTONE_GENERATOR__STALL_S": "2",
             "RAGSTONE_SEARCH__QUERY_CHARS": "100",
+            "RAGSTONE_WORK__CHUNKS": "20",
         },
     )
     try:
@@ -333,6 +334,20 @@ def test_a_file_between_the_limits_of_file_and_body_is_a_413_and_leaves_nothing(
     assert "3145728" in assert_problem(reply, 413, "too_large")["detail"]
     assert list((small.data / "spool").iterdir()) == []
     assert small.post_file("small", "fits.txt", b"word " * 1_000).status_code == 202
+
+
+def test_of_a_document_of_too_many_chunks_the_first_ones_are_found_and_it_says_so(small: RunningServer) -> None:
+    text = "\n\n".join(f"number{n} begins. " + f"word{n} " * 90 for n in range(80))
+    shown = small.finished(small.send_text("small", text, external_id="long"))
+    assert (shown["state"], shown["code"], shown["live_version"]) == ("partial", "truncated", 1), shown
+    assert "more than 20 chunks" in shown["reason"]
+    assert shown["chunks"] == 20
+    parse = next(entry for entry in shown["timeline"] if entry["stage"] == "parse")
+    assert parse["counts"]["chunks"] == 20
+    assert 0 < parse["counts"]["left_out_characters"] < len(text)
+    assert "number0 begins." in small.hits("number0", filter={"external_id": "long"}, mode="sparse")[0]["text"]
+    assert small.hits("number79", filter={"external_id": "long"}, mode="sparse") == []
+    assert "number79 begins." in small.http.get(f"/v1/documents/{shown['id']}/text").text
 
 
 def test_a_query_over_the_limit_is_a_422_that_says_the_limit(small: RunningServer) -> None:

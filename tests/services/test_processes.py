@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,16 @@ def test_no_process_of_an_install_maps_torch_or_a_parsers_library(server: Runnin
         maps = Path(f"/proc/{server.process_of(role).pid}/maps").read_text(encoding="utf-8")
         assert "/site-packages/" in maps
         assert [name for name in sorted(HEAVY) if f"/site-packages/{name}/" in maps] == [], role
+
+
+def test_the_supervisor_sleeps_until_something_happens(server: RunningServer) -> None:
+    assert server.process is not None
+
+    def woken() -> int:
+        status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")  # type: ignore[union-attr]
+        lines = dict(line.split(":", 1) for line in status.splitlines())
+        return int(lines["voluntary_ctxt_switches"])
+
+    before = woken()
+    time.sleep(2)
+    assert woken() - before <= 3

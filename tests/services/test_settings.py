@@ -49,6 +49,14 @@ def test_groups_are_named_with_two_underscores(monkeypatch: pytest.MonkeyPatch) 
         ({"RAGSTONE_HOST": "0.0.0.0"}, "RAGSTONE_BOOTSTRAP_KEY_FILE"),
         ({"RAGSTONE_HOST": "example.org"}, "RAGSTONE_BOOTSTRAP_KEY_FILE"),
         ({"RAGSTONE_GENERATOR__MODEL": "m"}, "RAGSTONE_GENERATOR__BASE_URL"),
+        ({"RAGSTONE_INTAKE__BACKLOG": "0"}, "RAGSTONE_INTAKE__BACKLOG"),
+        ({"RAGSTONE_KAFKA__BOOTSTRAP": "broker"}, "RAGSTONE_KAFKA__BOOTSTRAP"),
+        ({"RAGSTONE_KAFKA__BOOTSTRAP": "a:1,b"}, "RAGSTONE_KAFKA__BOOTSTRAP"),
+        ({"RAGSTONE_KAFKA__PREFIX": "a b"}, "RAGSTONE_KAFKA__PREFIX"),
+        *(
+            ({"RAGSTONE_BLOBS__URL": url}, "RAGSTONE_BLOBS__URL")
+            for url in ("", "/srv/blobs", "file://srv/blobs", "file:///", "s3://bucket", "file:///srv\n", "gs://x/y")
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line_that_names_it(
@@ -99,3 +107,34 @@ def test_a_child_gets_this_environment_with_changes() -> None:
     child = child_environment(RAGSTONE_PORT="1")
     assert (child["RAGSTONE_PORT"], child["PATH"]) == ("1", os.environ["PATH"])
     assert "RAGSTONE_PORT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("file:///srv/blobs", "/srv/blobs"),
+        ("file:///srv/a%20b/%C3%B6", "/srv/a b/ö"),
+        ("file:///srv/with space", "/srv/with space"),
+    ],
+)
+def test_a_folder_of_blobs_is_given_as_its_url(monkeypatch: pytest.MonkeyPatch, url: str, folder: str) -> None:
+    monkeypatch.setenv("RAGSTONE_BLOBS__URL", url)
+    assert read_settings().blobs.folder == Path(folder)
+
+
+def test_without_one_blobs_are_in_the_data_folder() -> None:
+    assert read_settings().blobs.folder is None
+
+
+def test_an_install_is_alone_until_it_has_brokers_or_a_server_for_its_catalogue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert read_settings().is_alone
+    monkeypatch.setenv("RAGSTONE_DATABASE__URL", "sqlite:////srv/catalogue.db")
+    assert read_settings().is_alone
+    monkeypatch.setenv("RAGSTONE_DATABASE__URL", "postgresql://u:p@host/db")
+    assert not read_settings().is_alone
+    monkeypatch.delenv("RAGSTONE_DATABASE__URL")
+    monkeypatch.setenv("RAGSTONE_KAFKA__BOOTSTRAP", "one:9092, [::1]:9093")
+    settings = read_settings()
+    assert (settings.is_alone, settings.kafka.brokers) == (False, ("one:9092", "[::1]:9093"))

@@ -300,6 +300,24 @@ class DeadLetter(Reply):
     closed_by: str | None
 
 
+class DeadLetterSelection(Request):
+    """Open dead letters, all that are named: of a collection, of a code, made from `since` on and before `until`, which
+    are RFC 3339 dates or date-times."""
+
+    collection: str | None = None
+    code: str | None = Field(None, max_length=32)
+    since: str | None = Field(None, max_length=64)
+    until: str | None = Field(None, max_length=64)
+    dry_run: bool = False
+
+
+class DecidedLetters(Reply):
+    """`matched`: how many there were. `accepted`: how many of them were decided; none by a dry run."""
+
+    matched: int
+    accepted: int
+
+
 class DropFile(Reply):
     path: str
     collection: str
@@ -318,6 +336,7 @@ class DropFolder(Reply):
     held: list[DropFile]
     refused: list[RefusedFile]
     ignored: list[str]
+    waiting: str | None = None
 
 
 class Decided(Reply):

@@ -138,6 +138,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("closed_at", sa.Float(), nullable=True),
         sa.Column("closed_by", words(16), nullable=True),
+        sa.Column("announced_at", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(["document_id"], ["documents.id"], name=op.f("fk_dead_letters_document_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
     )
@@ -150,6 +151,13 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             batch_op.f("ix_dead_letters_tenant_sha256_closed_at"), ["tenant", "sha256", "closed_at"], unique=False
+        )
+        batch_op.create_index(
+            "ix_dead_letters_unannounced",
+            ["created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("announced_at IS NULL"),
+            postgresql_where=sa.text("announced_at IS NULL"),
         )
 
     op.create_table(
@@ -164,9 +172,11 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("suspicions", sa.Integer(), nullable=False),
         sa.Column("kills", sa.Integer(), nullable=False),
+        sa.Column("postponements", sa.Integer(), nullable=False),
         sa.Column("retry_at", sa.Float(), nullable=False),
         sa.Column("worker", words(64), nullable=True),
         sa.Column("lease_until", sa.Float(), nullable=True),
+        sa.Column("seen_at", sa.Float(), nullable=True),
         sa.Column("attempt", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("done_at", sa.Float(), nullable=True),
@@ -203,6 +213,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", words(64), nullable=False),
         sa.Column("reuse_vectors", sa.Boolean(), nullable=False),
         sa.Column("chunk_file", words(64), nullable=True),
+        sa.Column("embedded_title", words(), nullable=True),
         sa.Column("pages", sa.Integer(), nullable=True),
         sa.Column("chunks", sa.Integer(), nullable=True),
         sa.Column("tokens", sa.Integer(), nullable=True),
@@ -256,6 +267,7 @@ def downgrade() -> None:
 
     op.drop_table("tasks")
     with op.batch_alter_table("dead_letters", schema=None) as batch_op:
+        batch_op.drop_index("ix_dead_letters_unannounced")
         batch_op.drop_index(batch_op.f("ix_dead_letters_tenant_sha256_closed_at"))
         batch_op.drop_index(batch_op.f("ix_dead_letters_tenant_closed_at_created_at"))
         batch_op.drop_index(batch_op.f("ix_dead_letters_document_id"))
