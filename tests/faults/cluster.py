@@ -147,6 +147,7 @@ class Cluster:
             "RAGSTONE_WORK__LEASE_S": str(LEASE_S),
             "RAGSTONE_WORK__RETRY_BASE_S": "0.1",
             "RAGSTONE_WORK__DRAIN_S": "3",
+            "RAGSTONE_WORK__FUSE_S": "0.5",
             "RAGSTONE_PARSER__CHILDREN": "1",
             "RAGSTONE_EMBEDDER__THREADS": "1",
             "RAGSTONE_PORT": str(self._port) if role == "documents" else "0",
