@@ -62,7 +62,7 @@ faults: $(VENV)/installed-dev models ## the long kill suite: at least 200 kills,
 	@$(PY) -m pytest -q -s tests/faults --kills 200 --seed $(shell date +%s)
 
 bench: $(VENV)/installed-dev models ## the benchmarks behind docs/performance.md that need no outside data
-	@failed=0; for benchmark in embedding search_latency ingest_interference memory "pdf_text samples"; do \
+	@failed=0; for benchmark in embedding search_latency ingest_interference memory fairness "pdf_text samples"; do \
 		echo "== $$benchmark"; $(PY) -m benchmarks.$$benchmark || failed=1; done; exit $$failed
 
 lock: $(VENV)/installed-dev ## writes the lock files from what is installed
