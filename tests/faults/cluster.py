@@ -29,6 +29,7 @@ from tests.faults.evidence import Stored
 from tests.postgres_server import PostgresServer
 from tests.running import ROOT, environment_of
 
+PLANTED = Path(__file__).parent / "planted"
 START_S = 90.0
 ANSWER_S = 180.0
 QUIET_S = 180.0
@@ -51,10 +52,17 @@ class Member:
 
 
 class Cluster:
-    """`workers` is how many parse and embed processes there are of each."""
+    """`workers` is how many parse and embed processes there are of each, `planted` a bug that all processes have."""
 
     def __init__(
-        self, folder: Path, *, postgres: PostgresServer, database: str, bootstrap: str, workers: int = 2
+        self,
+        folder: Path,
+        *,
+        postgres: PostgresServer,
+        database: str,
+        bootstrap: str,
+        workers: int = 2,
+        planted: str | None = None,
     ) -> None:
         self.folder = folder
         self.postgres = postgres
@@ -81,7 +89,11 @@ class Cluster:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": f"{PLANTED}{os.pathsep}{ROOT}",
+                    **({} if planted is None else {"PLANTED_BUG": planted}),
+                },
             )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

@@ -19,7 +19,7 @@ from ingest.kafka_queue.sending import KafkaSender
 from ingest.kafka_queue.topics import TopicPolicy, Topics, ensure_topics
 from retrieval.documents import Lane, Stage
 from tests.faults.cluster import LEASE_S, QUIET_S, SESSION_S, Cluster
-from tests.faults.conftest import SEED
+from tests.faults.conftest import SEED, SHORT
 from tests.faults.evidence import Place, differences
 from tests.faults.journal import COLLECTIONS, Client, Operation, expectation, operations
 from tests.kafka_broker import KafkaBroker, make_broker
@@ -49,8 +49,8 @@ def cluster(broker: KafkaBroker, postgres: PostgresServer, tmp_path: Path) -> It
 @pytest.fixture
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether this is `make faults`."""
-    kills: int = request.config.getoption("--kills", default=20)
-    return kills > 20
+    kills: int = request.config.getoption("--kills", default=SHORT)
+    return kills > SHORT
 
 
 @pytest.fixture
@@ -63,20 +63,32 @@ Disturbance = Callable[[threading.Event], None]
 
 
 def endured(cluster: Cluster, disturbance: Disturbance, *, seed: int, documents: int = DOCUMENTS) -> None:
-    """Performs a schedule while the disturbance goes on, then looks at what is there against an undisturbed run."""
+    """Performs a schedule while the disturbance goes on, then looks at what is there against an undisturbed run.
+
+    The disturbance has the main thread: servers that a thread starts would die with it.
+    """
     order = operations(seed, documents)
     over = threading.Event()
-    disturbing = threading.Thread(target=disturbance, args=(over,))
+    problems: list[BaseException] = []
     for name in COLLECTIONS:
         cluster.collection(name)
-    disturbing.start()
-    try:
-        client = Client(cluster.send)
-        for operation in order:
-            client.perform(operation)
-    finally:
-        over.set()
-        disturbing.join()
+
+    def perform() -> None:
+        try:
+            client = Client(cluster.send)
+            for operation in order:
+                client.perform(operation)
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            over.set()
+
+    performing = threading.Thread(target=perform)
+    performing.start()
+    disturbance(over)
+    performing.join()
+    if problems:
+        raise problems[0]
     found = _looked_at(cluster, order)
     assert found == [], "\n".join([f"seed {seed}", *found, cluster.printed])
 
@@ -130,6 +142,7 @@ def test_workers_killed_at_random_lose_and_double_nothing(cluster: Cluster, seed
     print(f"deaths {dict(cluster.deaths)}")
 
 
+@pytest.mark.long_only
 def test_workers_that_stand_still_and_wake_up_late_do_no_harm(cluster: Cluster, seed: int) -> None:
     chance = random.Random(seed + 1)
 
@@ -143,6 +156,7 @@ def test_workers_that_stand_still_and_wake_up_late_do_no_harm(cluster: Cluster, 
     endured(cluster, freeze, seed=seed + 1)
 
 
+@pytest.mark.long_only
 def test_a_rebalance_storm_loses_and_doubles_nothing(cluster: Cluster, seed: int) -> None:
     """Workers leave well and come back, again and again, so that partitions never stay where they are."""
     chance = random.Random(seed + 2)
@@ -166,6 +180,7 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
     endured(cluster, outage, seed=seed + 3)
 
 
+@pytest.mark.long_only
 def test_a_restart_of_postgresql_loses_and_doubles_nothing(
     cluster: Cluster, postgres: PostgresServer, seed: int
 ) -> None:
@@ -179,6 +194,7 @@ def test_a_restart_of_postgresql_loses_and_doubles_nothing(
     endured(cluster, restart, seed=seed + 4)
 
 
+@pytest.mark.long_only
 def test_an_index_that_dies_and_stands_still_loses_and_doubles_nothing(cluster: Cluster, seed: int) -> None:
     chance = random.Random(seed + 5)
 
@@ -194,6 +210,7 @@ def test_an_index_that_dies_and_stands_still_loses_and_doubles_nothing(cluster: 
     endured(cluster, trouble, seed=seed + 5)
 
 
+@pytest.mark.long_only
 def test_a_topic_that_is_deleted_and_made_again_loses_nothing(cluster: Cluster, broker: KafkaBroker, seed: int) -> None:
     connection, topics = KafkaConnection((broker.bootstrap,), timeout_s=10), Topics(cluster.prefix)
 
@@ -214,7 +231,7 @@ def test_foreign_messages_hold_up_nobody(cluster: Cluster, broker: KafkaBroker, 
 
     def litter(over: threading.Event) -> None:
         sender = KafkaSender(KafkaConnection((broker.bootstrap,), timeout_s=10))
-        foreign = (b"", b"{", b"\xff\xfe", b'{"v": 99, "task": {}}', b'{"v": 1, "task": {"id": "x"}}', b"x" * 100_000)
+        foreign = (b"", b"{", b"\xff\xfe", b'{"v": 99, "task": {}}', b'{"v": 1, "task": {"id": "x"}}', b"x" * 3_000)
         while not over.wait(0.05):
             topic = chance.choice(sorted(topics.work))
             sender.send([(topic, Message(chance.randbytes(8), chance.choice(foreign), []))])

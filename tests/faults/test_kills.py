@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from tests.faults.campaign import Campaign, reference_run
-from tests.faults.conftest import SEED
+from tests.faults.cluster import PLANTED
+from tests.faults.conftest import SEED, SHORT
 from tests.running import ROOT, RunningServer, eventually
 
 DOCUMENTS = 200
 TROUBLE = f"{Path(__file__).parent / 'troublesome_parsers.py'}:parse_file"
-PLANTED = Path(__file__).parent / "planted"
 
 
 def _ended(campaign: Campaign) -> None:
@@ -25,7 +25,7 @@ def _ended(campaign: Campaign) -> None:
 
 
 def test_group_kills_lose_and_double_nothing(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    kills: int = request.config.getoption("--kills", default=20)
+    kills: int = request.config.getoption("--kills", default=SHORT)
     seed: int = request.config.getoption("--seed", default=SEED)
     print(f"\nseed {seed}, {kills} kills")
     order, reference = reference_run(tmp_path / "reference", seed, max(DOCUMENTS, kills * 2))

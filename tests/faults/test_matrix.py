@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.faults.cells import matrix, perform, some
+from tests.faults.cells import Cell, matrix, perform, some
 from tests.faults.cluster import Cluster
-from tests.faults.conftest import SEED
+from tests.faults.conftest import SEED, SHORT
 from tests.faults.fault_points import EDGES, KILL, POINTS
 from tests.kafka_broker import KafkaBroker
 from tests.postgres_server import PostgresServer
@@ -35,7 +36,7 @@ def test_whatever_step_a_process_dies_at_nothing_is_lost_or_doubled(
     cluster: Cluster, request: pytest.FixtureRequest
 ) -> None:
     seed: int = request.config.getoption("--seed", default=SEED)
-    long: bool = request.config.getoption("--kills", default=20) > 20
+    long: bool = request.config.getoption("--kills", default=SHORT) > SHORT
     cells = matrix(seed) if long else some(seed)
     assert {(cell.point, cell.edge) for cell in cells if cell.action == KILL} == {
         (point, edge) for point in POINTS for edge in EDGES
@@ -44,3 +45,26 @@ def test_whatever_step_a_process_dies_at_nothing_is_lost_or_doubled(
     found = perform(cluster, cells, seed=seed, batch=BATCH)
     assert found == [], "\n".join([f"seed {seed}", *found, cluster.printed])
     print(f"deaths {dict(cluster.deaths)}")
+
+
+def test_a_planted_bug_turns_the_matrix_red(
+    kafka_broker: KafkaBroker, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Old points stay, in all processes; the rest of them is as it should be."""
+    with postgres.database() as url:
+        broken = Cluster(
+            tmp_path / "cluster",
+            postgres=postgres,
+            database=url,
+            bootstrap=kafka_broker.bootstrap,
+            workers=1,
+            planted="old_points_kept",
+        )
+        try:
+            broken.start()
+            cells = [Cell(KILL, point, "after", "changed") for point in ("row", "switch")]
+            found = perform(broken, cells, seed=SEED, batch=BATCH)
+        finally:
+            broken.end()
+    assert len(found) == len(cells), found
+    assert all("the index has" in one for one in found)

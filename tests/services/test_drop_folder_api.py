@@ -182,4 +182,4 @@ def test_a_file_whose_document_was_deleted_is_ignored_until_it_changes(server: R
 
 def test_the_report_has_its_fields(server: RunningServer) -> None:
     eventually(lambda: report(server)["last_scan"])
-    assert set(report(server)) == {"last_scan", "held", "refused", "ignored"}
+    assert set(report(server)) == {"last_scan", "held", "refused", "ignored", "waiting"}
