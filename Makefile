@@ -58,8 +58,11 @@ test: check models ## everything that must hold, in under 40 minutes on two core
 tools: $(VENV)/installed-dev ## fetches what tests need beside Python, and says what to install; without it they skip
 	@$(PY) -m tools.fetch_tools
 
-faults: $(VENV)/installed-dev models ## the long kill suite: at least 200 kills, within 45 minutes on two cores
-	@$(PY) -m pytest -q -s tests/faults --kills 200 --seed $(shell date +%s)
+faults: $(VENV)/installed-dev models ## the long kill suite and the whole fault matrix, side by side, within 45 minutes on two cores
+	@seed=$$(date +%s); failed=0; long="--kills 200 --seed $$seed"; \
+	$(PY) -m pytest -q -s tests/faults/test_kills.py $$long & \
+	$(PY) -m pytest -q -s tests/faults --ignore tests/faults/test_kills.py $$long || failed=1; \
+	wait $$! || failed=1; exit $$failed
 
 bench: $(VENV)/installed-dev models ## the benchmarks behind docs/performance.md that need no outside data
 	@failed=0; for benchmark in embedding search_latency ingest_interference memory fairness "pdf_text samples"; do \
