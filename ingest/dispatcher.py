@@ -25,6 +25,9 @@ DELETION_PORTION = 100
 # Two rounds begin so far apart: a ring in quiet times is heard at once, and of many documents a second each does not
 # cost a round of its own (some 10 ms of processor time with Kafka and PostgreSQL).
 ROUND_S = 0.05
+# What nobody waits for is looked at so often while other things ring: bulk, erasing, repainting. It is most of a round.
+FULL_ROUND_S = 0.25
+URGENT = frozenset({Stage.PARSE, Stage.EMBED})
 
 
 class Dispatcher:
@@ -46,16 +49,20 @@ class Dispatcher:
         self._poll_s = poll_s
 
     def run(self, stop: threading.Event) -> None:
+        full_at = 0.0
         while not stop.is_set():
             began = time.monotonic()
+            full = began >= full_at
             try:
-                busy = self._lease.held() and self.round()
+                busy = self._lease.held() and (self.round() if full else self.urgent_round())
             except Unavailable as error:
                 log.warning("dispatcher: %s", error)
                 busy = False
+            if full:
+                full_at = began if busy else began + FULL_ROUND_S
             stop.wait(max(0.0, began + ROUND_S - time.monotonic()))
             if not busy:
-                self._doorbell.wait(self._poll_s)
+                self._doorbell.wait(self._poll_s if full else min(self._poll_s, max(0.0, full_at - time.monotonic())))
         self._lease.release()
 
     def round(self) -> bool:
@@ -63,12 +70,17 @@ class Dispatcher:
         taken = self._catalogue.collections.take_deletions(limit=DELETION_PORTION)
         if not self._catalogue.tasks.open_count(at_most=1):
             return bool(taken)  # and the brokers are left alone
-        published = [self._publish(stage) for stage in self._stages]
+        published = [self._publish(stage, (Lane.INTERACTIVE, Lane.BULK)) for stage in self._stages]
         return bool(taken) or any(published)
 
-    def _publish(self, stage: Stage) -> bool:
+    def urgent_round(self) -> bool:
+        """The same of what somebody waits for."""
+        published = [self._publish(stage, (Lane.INTERACTIVE,)) for stage in self._stages if stage in URGENT]
+        return any(published)
+
+    def _publish(self, stage: Stage, lanes: Sequence[Lane]) -> bool:
         """Whether it found as much as there was room for."""
-        room = {lane: self._queue.room(stage, lane) for lane in (Lane.INTERACTIVE, Lane.BULK)}
+        room = {lane: self._queue.room(stage, lane) for lane in lanes}
         if not any(free > 0 for free in room.values()):
             return False
         # Asked before the catalogue: what is acknowledged in between was recorded before, and is not due.

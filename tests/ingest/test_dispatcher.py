@@ -111,6 +111,26 @@ def test_a_full_window_of_bulk_work_does_not_hold_up_interactive_work(corpus: Co
     assert lanes == [Lane.INTERACTIVE, Lane.BULK, Lane.BULK, Lane.BULK]
 
 
+def test_between_full_rounds_what_somebody_waits_for_is_published_and_bulk_within_the_next(
+    corpus: Corpus, bell: Any
+) -> None:
+    queue = MemoryQueue(window=9)
+    one = dispatcher(corpus, queue, bell[0], poll_s=5)
+    corpus.send("A patient otter.", "bulk", lane=Lane.BULK)
+    corpus.send("An urgent otter.", "urgent")
+    assert not one.urgent_round()
+    assert [queue.room(Stage.PARSE, lane) for lane in (Lane.INTERACTIVE, Lane.BULK)] == [8, 9]
+    with running(one):
+        assert until(lambda: queue.room(Stage.PARSE, Lane.BULK) == 8)
+        corpus.send("Another urgent otter.", "second")
+        corpus.send("Another patient otter.", "third", lane=Lane.BULK)
+        began = time.monotonic()
+        bell[1].ring()
+        assert until(lambda: queue.room(Stage.PARSE, Lane.BULK) == 7)
+        assert time.monotonic() - began < 3  # and not at the next poll
+        assert queue.room(Stage.PARSE, Lane.INTERACTIVE) == 7
+
+
 class Away(MemoryQueue):
     """A queue that is not there for its first publications."""
 
