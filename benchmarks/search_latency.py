@@ -31,7 +31,7 @@ from services.settings import read_settings
 from services.wiring import open_catalogue, open_embedder, open_model
 
 ALLOWED_MS = 3.0
-QUERIES = 150
+QUERIES = 240  # a multiple of the steps, so that each of them comes first, second and last equally often
 WARM_UP = 20
 STEPS = ("http", "embed", "index")
 

@@ -45,18 +45,16 @@ class Fused:
 
 def fuse(arms: Mapping[str, Sequence[Candidate]], scales: Mapping[str, Scale]) -> list[Fused]:
     """All candidates, best first; ties by point id, so that equal queries give equal replies."""
-    found: dict[str, Candidate] = {}
-    scores: dict[str, float] = {}
-    parts: dict[str, dict[str, float]] = {}
+    found: dict[str, tuple[Candidate, float, dict[str, float]]] = {}
     total = sum(scales[name].weight for name in arms)
     for name, candidates in arms.items():
         share = scales[name].weight / total
         for candidate, normalised in zip(candidates, _normalised(candidates, scales[name]), strict=True):
-            found.setdefault(candidate.point_id, candidate)
-            scores[candidate.point_id] = scores.get(candidate.point_id, 0.0) + share * normalised
-            parts.setdefault(candidate.point_id, {})[name] = candidate.score
-    ordered = sorted(found, key=lambda key: (-scores[key], key))
-    return [Fused(found[key], scores[key], parts[key]) for key in ordered]
+            first, score, parts = found.get(candidate.point_id) or (candidate, 0.0, {})
+            parts[name] = candidate.score
+            found[candidate.point_id] = (first, score + share * normalised, parts)
+    ordered = sorted(found.values(), key=lambda one: (-one[1], one[0].point_id))
+    return [Fused(*one) for one in ordered]
 
 
 def _normalised(candidates: Sequence[Candidate], scale: Scale) -> list[float]:

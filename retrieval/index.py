@@ -17,9 +17,10 @@ late and repeated ones select nothing they should not. Vectors come back bit-exa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,11 @@ class SparseArm:
 
 Arm = DenseArm | SparseArm
 
+T = TypeVar("T")
+# An answer that is on its way: while the block runs, the index works and the caller does something else. What the block
+# is given waits for the answer; a block that is left without it lets the answer go.
+Underway = AbstractContextManager[Callable[[], T]]
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -116,6 +122,9 @@ class StoredPoint:
     vector: NDArray[np.float32] | None = None
 
 
+RETRIEVING: Final = 256  # points a call: no reply of an index outgrows what is read at once
+
+
 class Index(Protocol):
     def upsert(self, tenant: str, points: Sequence[Point]) -> None:
         """Writes points, not live. All must be of this tenant."""
@@ -129,8 +138,16 @@ class Index(Protocol):
         """The points with these ids that exist and are this tenant's, in the order of `ids`."""
         ...
 
+    def retrieving(self, tenant: str, ids: Sequence[str]) -> Underway[list[StoredPoint]]:
+        """`retrieve` of at most `RETRIEVING` points, while the caller does something else."""
+        ...
+
     def search(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> list[list[Candidate]]:
         """For each arm its best `limit` live points in the scope, best first, in one batch."""
+        ...
+
+    def searching(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> Underway[list[list[Candidate]]]:
+        """`search`, while the caller does something else."""
         ...
 
     def search_selection(self, tenant: str, where: Selection, arm: Arm, *, limit: int) -> list[Candidate]:

@@ -1,7 +1,7 @@
 """Serves an index to other processes over a unix socket or a TCP port.
 
-One thread (the one that calls `serve`) runs every call of the engine, one after the other, most urgent first: a search
-waits for at most the one call that runs. Each connection has a thread that reads, decodes and answers.
+Each connection has a thread that reads, decodes, runs the engine's call and answers. The calls take turns, most urgent
+first: a search waits for at most the one call that runs. The thread that calls `serve` writes to disk in the pauses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import FilterFields
 from retrieval.index import Index, Selection, StoredPoint
-from retrieval.index_wire import HELLO, Outcome, WireError, encode, parse_address, receive
+from retrieval.index_wire import HELLO, Outcome, WireError, columns_of, encode, parse_address, receive
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ FLUSH_AFTER_S: Final = 0.2
 OVERTAKEN: Final = 16
 HELLO_S: Final = 5.0  # who connects and says nothing is hung up on
 _BACKLOG: Final = 128
-_TICK_S: Final = 0.05  # how soon a stop is noticed
+_TICK_S: Final = 0.05  # how soon it is noticed that a burst of writes is over
+_IDLE_TICK_S: Final = 0.25  # how soon a stop is noticed
 _STOP_S: Final = 5.0  # how long requests already received may still be answered
 
 
@@ -75,57 +76,82 @@ METHODS: Final[Mapping[str, Urgency]] = {
     "page": Urgency.BULK,
 }
 
+# What is not sent as it is.
+_ON_THE_WIRE: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "search": lambda arms: [columns_of(found) for found in arms],
+    "search_selection": columns_of,
+    "health": dict,
+}
+
 
 @dataclass(slots=True)
-class _Job:
-    """One request. `reply` is set, then `done`."""
+class _Waiter:
+    """Who waits for a turn. `admitted` is set before `called`, unless the turn will never come."""
 
-    method: str
-    arguments: Mapping[str, Any]
-    came: float = field(default_factory=time.monotonic)
-    reply: tuple[Outcome, Any] = (Outcome.UNAVAILABLE, "The index is stopping.")
-    done: threading.Event = field(default_factory=threading.Event)
+    came: float
+    admitted: bool = False
+    called: threading.Event = field(default_factory=threading.Event)
 
 
-class _Agenda:
-    """What waits to be run, most urgent first; the oldest of all after `OVERTAKEN` that were taken before it."""
+class _Turns:
+    """Whose turn at the engine it is. Who finds it free takes it at once, with nobody to wake; who gives it back hands
+    it to the most urgent that waits, or to the oldest of all after `OVERTAKEN` that went before it."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Urgency, deque[_Job]] = {urgency: deque() for urgency in Urgency}
-        self._changed = threading.Condition()
-        self._overtaken = 0
+        self._waiting: dict[Urgency, deque[_Waiter]] = {urgency: deque() for urgency in Urgency}
+        self._lock = threading.Lock()
+        self._given_back = threading.Condition(self._lock)
+        self._taken = False
         self._closed = False
+        self._overtaken = 0
+        self._last = time.monotonic()
 
-    def put(self, job: _Job) -> None:
-        with self._changed:
+    def take(self, urgency: Urgency) -> bool:
+        """Waits for a turn; False when there will be none."""
+        with self._lock:
             if self._closed:
-                job.done.set()
-            else:
-                self._waiting[METHODS[job.method]].append(job)
-                self._changed.notify()
+                return False
+            if not self._taken:
+                self._taken = True
+                return True
+            waiter = _Waiter(time.monotonic())
+            self._waiting[urgency].append(waiter)
+        waiter.called.wait()
+        return waiter.admitted
 
-    def take(self, timeout: float) -> _Job | None:
-        """The next job; None if there is none for `timeout` seconds."""
-        with self._changed:
-            self._changed.wait_for(self._any, timeout)
-            return self._taken() if self._any() else None
+    def take_after_a_pause(self, seconds: float) -> bool:
+        """A turn, if nobody has had one for so long."""
+        with self._lock:
+            if self._taken or time.monotonic() - self._last < seconds:
+                return False
+            self._taken = True
+            return True
 
-    def close(self) -> None:
-        """What comes from now on is answered "stopping"; what already waits can still be taken."""
-        with self._changed:
+    def give_back(self) -> None:
+        with self._lock:
+            self._last = time.monotonic()
+            if (following := self._following()) is None:
+                self._taken = False
+                self._given_back.notify_all()
+                return
+            following.admitted = True
+        following.called.set()
+
+    def close(self, deadline: float) -> None:
+        """Who comes from now on gets no turn, and who still waits at the deadline neither. Returns with the last turn
+        given back."""
+        with self._lock:
             self._closed = True
+            self._given_back.wait_for(lambda: not self._taken, max(0.0, deadline - time.monotonic()))
+            while (left := self._following()) is not None:
+                left.called.set()
+            self._given_back.wait_for(lambda: not self._taken)
 
-    def drop(self) -> None:
-        with self._changed:
-            while self._any():
-                self._taken().done.set()
-
-    def _any(self) -> bool:
-        return any(self._waiting.values())
-
-    def _taken(self) -> _Job:
-        queues = [jobs for jobs in self._waiting.values() if jobs]
-        urgent, oldest = queues[0], min(queues, key=lambda jobs: jobs[0].came)
+    def _following(self) -> _Waiter | None:
+        queues = [waiters for waiters in self._waiting.values() if waiters]
+        if not queues:
+            return None
+        urgent, oldest = queues[0], min(queues, key=lambda waiters: waiters[0].came)
         self._overtaken = self._overtaken + 1 if urgent is not oldest else 0
         if self._overtaken > OVERTAKEN:
             self._overtaken = 0
@@ -149,7 +175,7 @@ class _Server:
     def __init__(self, index: ServedIndex, listener: socket.socket) -> None:
         self._index = index
         self._listener = listener
-        self._agenda = _Agenda()
+        self._turns = _Turns()
         self._unflushed = False
         self._stopping = False
         self._connections: set[socket.socket] = set()
@@ -159,25 +185,18 @@ class _Server:
         threading.Thread(target=self._accept, name="index-accept", daemon=True).start()
         if ready is not None:
             ready()
-        quiet_since = time.monotonic()
-        while not stop.is_set():
-            job = self._agenda.take(_TICK_S)
-            if job is not None:
-                self._run(job)
-                quiet_since = time.monotonic()
-            elif self._unflushed and time.monotonic() - quiet_since >= FLUSH_AFTER_S:
+        while not stop.wait(_TICK_S):
+            if self._unflushed and self._turns.take_after_a_pause(FLUSH_AFTER_S):
                 self._flush()
+                self._turns.give_back()
         self._finish()
 
     def _finish(self) -> None:
-        """Runs what had been received, writes it to disk, and hangs up."""
+        """Lets what had been received run, writes it to disk, and hangs up."""
         deadline = time.monotonic() + _STOP_S
         self._stopping = True
         self._listener.shutdown(socket.SHUT_RDWR)  # ends `accept`, which closing would not
-        self._agenda.close()
-        while time.monotonic() < deadline and (job := self._agenda.take(0)) is not None:
-            self._run(job)
-        self._agenda.drop()
+        self._turns.close(deadline)
         self._flush()
         with self._lock:
             for connection in self._connections:
@@ -193,19 +212,28 @@ class _Server:
         except IndexUnavailable:
             logger.exception("the index could not be flushed")
 
-    def _run(self, job: _Job) -> None:
-        self._unflushed |= METHODS[job.method] is Urgency.WRITE
+    def _reply(self, method: str, arguments: Mapping[str, Any]) -> bytes:
+        """Runs the call in its turn. The reply is encoded before the turn is given back: afterwards it would have to
+        wait for the next call of the engine, which has Python's lock from its beginning to its end."""
+        if not self._turns.take(METHODS[method]):
+            return encode((Outcome.UNAVAILABLE.value, "The index is stopping."))
         try:
-            job.reply = (Outcome.OK, getattr(self._index, job.method)(**job.arguments))
-        except IndexUnavailable as error:
-            job.reply = (Outcome.UNAVAILABLE, str(error))
-        except ValueError as error:
-            job.reply = (Outcome.INVALID, str(error))
-        except Exception as error:
-            logger.exception("index method %s failed", job.method)
-            job.reply = (Outcome.BUG, f"{type(error).__name__} in {job.method}")
+            return encode(self._called(method, arguments))
         finally:
-            job.done.set()
+            self._turns.give_back()
+
+    def _called(self, method: str, arguments: Mapping[str, Any]) -> tuple[str, Any]:
+        self._unflushed |= METHODS[method] is Urgency.WRITE
+        try:
+            answer = getattr(self._index, method)(**arguments)
+            return Outcome.OK.value, _ON_THE_WIRE[method](answer) if method in _ON_THE_WIRE else answer
+        except IndexUnavailable as error:
+            return Outcome.UNAVAILABLE.value, str(error)
+        except ValueError as error:
+            return Outcome.INVALID.value, str(error)
+        except Exception as error:
+            logger.exception("index method %s failed", method)
+            return Outcome.BUG.value, f"{type(error).__name__} in {method}"
 
     # --- connections
 
@@ -248,16 +276,9 @@ class _Server:
     def _answered(self, request: Any) -> bytes:
         match request:
             case (str(method), dict(arguments)) if method in METHODS:
-                job = _Job(method, arguments)
-                self._agenda.put(job)
-                job.done.wait()
-                return encode(_wire_reply(*job.reply))
+                return self._reply(method, arguments)
             case _:
                 raise WireError("Not a request.")
-
-
-def _wire_reply(outcome: Outcome, value: Any) -> tuple[str, Any]:
-    return outcome.value, dict(value) if isinstance(value, Mapping) else value
 
 
 def _listen(address: str) -> socket.socket:

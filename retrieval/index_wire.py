@@ -3,13 +3,15 @@
 A frame is its length (4 bytes, big endian) and that many bytes of msgpack. A connection begins with one `hello` frame
 from each side; then requests and replies alternate: `(method, arguments)` and `(outcome, value)`. The types of the
 `Index` port travel as msgpack extensions, numbered by their place in `_TYPES`; vectors as little-endian float32. Lists
-arrive as tuples. There is no pickle: whatever a frame holds, decoding it runs none of it.
+arrive as tuples; candidates, of which a search has hundreds, travel as columns. There is no pickle: whatever a frame
+holds, decoding it runs none of it.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -31,7 +33,7 @@ from retrieval.index import (
     StoredPoint,
 )
 
-WIRE_VERSION: Final = 1  # raised whenever `_TYPES`, a field of one of them or a method changes
+WIRE_VERSION: Final = 2  # raised whenever `_TYPES`, a field of one of them or a method changes
 HELLO: Final = ("ragstone-index", WIRE_VERSION)
 
 # 256 points with 4,096-d vectors, long texts and 64 metadata fields are about 30 MB; more is not one of ours.
@@ -51,7 +53,6 @@ _TYPES: Final[tuple[type[Any], ...]] = (
     SearchScope,
     DenseArm,
     SparseArm,
-    Candidate,
     StoredPoint,
     Among,
     Compared,
@@ -63,6 +64,7 @@ _TYPES: Final[tuple[type[Any], ...]] = (
 )
 _CODES: Final = {made: code for code, made in enumerate(_TYPES)}
 _NAMES: Final = {made: tuple(field.name for field in fields(made)) for made in _TYPES}
+_COLUMNS: Final = tuple(field.name for field in fields(Candidate))
 _VECTOR: Final = 100
 _SET: Final = 101
 
@@ -106,6 +108,15 @@ def receive(connection: socket.socket) -> Any:
     if body is None:
         raise WireError("The connection ended within a frame.")
     return _decode(body)
+
+
+def columns_of(found: Sequence[Candidate]) -> list[list[Any]]:
+    """A fifth of the time and half the bytes of one message for each."""
+    return [[getattr(candidate, name) for candidate in found] for name in _COLUMNS]
+
+
+def candidates_of(columns: Sequence[Sequence[Any]]) -> list[Candidate]:
+    return [Candidate(*row) for row in zip(*columns, strict=True)]
 
 
 def _decode(body: bytes | bytearray) -> Any:

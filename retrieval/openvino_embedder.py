@@ -8,11 +8,11 @@ pays for the other. The converted weights are mapped, and shared between process
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -30,8 +30,14 @@ Precision = Literal["f32", "bf16"]
 PASSAGE_TOKENS = 768
 # A few passages are shared out among the cores, but not into batches so small that the model's fixed costs show.
 SMALLEST_SHARE = 192
+# Attention is slower over a width that is no multiple of this; 1 % of time net of the padding up to it (measured).
+WIDTH_STEP = 8
 # Gathered queries of very unequal length go in several calls rather than padded to the longest.
 QUERY_TOKENS = 1024
+
+# OpenVINO's bindings make their table of types at the first tensor, and two threads that do so at once stop each other
+# for good (seen in 11 of 40 processes). Here there is one: a module is imported by one thread.
+np.asarray(openvino.Tensor(np.zeros(1, dtype=np.int64), shared_memory=True).data)
 
 
 class OpenVinoEmbedder:
@@ -93,83 +99,109 @@ class OpenVinoEmbedder:
 
     def _embed(self, texts: Sequence[str], streams: _Streams, budget: Callable[[], int]) -> NDArray[np.float32]:
         ids = self._tokenizer.encode_batch(texts, max_tokens=self._spec.max_tokens)
+        widths = [min(-len(row) // WIDTH_STEP * -WIDTH_STEP, self._spec.max_tokens) for row in ids]
         vectors = np.empty((len(texts), self._spec.dimension), dtype=np.float32)
-        streams.fill(vectors, ids, budget)
+        streams.fill(vectors, ids, widths, budget)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
-    """A batch under way. The request reads `inputs` in place, so they live as long as it."""
+class _Engine:
+    """Requests that no thread is using, and the threads that help a caller; those end when nobody holds this."""
 
-    request: Any
-    batch: Batch
-    inputs: tuple[NDArray[np.int64], NDArray[np.int64]]
+    requests: SimpleQueue[Any]
+    helpers: ThreadPoolExecutor
 
 
 class _Streams:
-    """One compiled model that computes `count` batches at once, a thread each. Compiled at its first use.
+    """One compiled model that computes `count` batches at once, a core each. Compiled at its first use.
 
-    Callers share the inference requests. Nobody waits for one while holding others, so callers cannot block each other.
+    The calling thread computes, and up to `count - 1` helpers with it; each takes the next batch when it is ready for
+    one. Callers share requests and helpers. Nobody waits for a request while holding another, and a helper that has
+    not begun is not waited for, so callers cannot block each other.
     """
 
     def __init__(self, converted: Path, precision: Precision, *, count: int) -> None:
         self._converted = converted
         self._precision = precision
         self._count = count
-        self._free: SimpleQueue[Any] | None = None
+        self._engine: _Engine | None = None
         self._opening = threading.Lock()
 
-    def fill(self, vectors: NDArray[np.float32], ids: Sequence[NDArray[np.int64]], budget: Callable[[], int]) -> None:
-        """Writes the model's output for each row of `ids` into that row of `vectors`."""
-        free = self._opened()
-        lengths = [len(row) for row in ids]
-        share = max(SMALLEST_SHARE, sum(lengths) // self._count)
-        running: deque[_Running] = deque()
-        try:
-            for batch in batches(lengths, lambda: min(budget(), share)):
-                running.append(_start(self._take(free, running, vectors), batch, padded(ids, batch)))
-            while running:
-                _finish(running.popleft(), vectors, free)
-        finally:
-            for left in running:
-                left.request.cancel()
-                free.put(left.request)
+    def fill(
+        self,
+        vectors: NDArray[np.float32],
+        ids: Sequence[NDArray[np.int64]],
+        widths: Sequence[int],
+        budget: Callable[[], int],
+    ) -> None:
+        """Writes the model's output for each row of `ids`, padded to its width or more, into that row of `vectors`."""
+        engine = self._opened()
+        work = _Work(widths, budget, among=self._count)
+        wanted = min(self._count, sum(widths) // SMALLEST_SHARE) - 1
+        helpers = [engine.helpers.submit(_compute, work, engine.requests, ids, vectors) for _ in range(wanted)]
+        _compute(work, engine.requests, ids, vectors)
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
     def close(self) -> None:
         with self._opening:
-            self._free = None
+            self._engine = None
 
-    def _take(self, free: SimpleQueue[Any], running: deque[_Running], vectors: NDArray[np.float32]) -> Any:
-        while running:
-            try:
-                return free.get_nowait()
-            except Empty:
-                _finish(running.popleft(), vectors, free)
-        return free.get()
-
-    def _opened(self) -> SimpleQueue[Any]:
+    def _opened(self) -> _Engine:
         with self._opening:
-            if self._free is None:
+            if self._engine is None:
                 compiled = _compile(self._converted, self._precision, self._count)
-                self._free = SimpleQueue()
+                requests: SimpleQueue[Any] = SimpleQueue()
                 for _ in range(self._count):
-                    self._free.put(compiled.create_infer_request())
-            return self._free
+                    requests.put(compiled.create_infer_request())
+                self._engine = _Engine(requests, ThreadPoolExecutor(max(1, self._count - 1), "embed-helper"))
+            return self._engine
 
 
-def _start(request: Any, batch: Batch, inputs: tuple[NDArray[np.int64], NDArray[np.int64]]) -> _Running:
-    request.start_async(list(inputs), share_inputs=True)
-    return _Running(request, batch, inputs)
+class _Work:
+    """The batches of one call, for several threads. Each is cut when it is taken, by the budget of that moment."""
+
+    def __init__(self, widths: Sequence[int], budget: Callable[[], int], *, among: int) -> None:
+        self._budget = budget
+        self._among = among
+        self._left = sum(widths)
+        self._batches = batches(widths, self._tokens)
+        self._taking = threading.Lock()
+
+    def take(self) -> Batch | None:
+        with self._taking:
+            batch = next(self._batches, None)
+            self._left -= batch.tokens if batch else 0
+            return batch
+
+    def stop(self) -> None:
+        """Nobody gets another batch: one of the threads has failed."""
+        with self._taking:
+            self._batches = iter(())
+
+    def _tokens(self) -> int:
+        """The last batches are small, so that no core waits long for the one that computes the very last."""
+        return min(self._budget(), max(SMALLEST_SHARE, self._left // self._among))
 
 
-def _finish(running: _Running, vectors: NDArray[np.float32], free: SimpleQueue[Any]) -> None:
+def _compute(
+    work: _Work, requests: SimpleQueue[Any], ids: Sequence[NDArray[np.int64]], vectors: NDArray[np.float32]
+) -> None:
     try:
-        running.request.wait()
-        vectors[list(running.batch.rows)] = running.request.get_output_tensor(0).data
-    finally:
-        free.put(running.request)
+        while batch := work.take():
+            tokens, mask = padded(ids, batch)
+            request = requests.get()
+            try:
+                request.infer([tokens, mask], share_inputs=True)
+                vectors[list(batch.rows)] = request.get_output_tensor(0).data
+            finally:
+                requests.put(request)
+    except BaseException:
+        work.stop()
+        raise
 
 
 def _compile(converted: Path, precision: Precision, streams: int) -> Any:

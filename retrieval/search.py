@@ -1,16 +1,19 @@
 """Searcher: a principal's query in, hits out.
 
-The walk: scope → embed → two arms in the index → fuse → check against the catalogue → read the chunks → hits. The
-check drops what the catalogue says is not the live attempt's, is gone, or is not this principal's to see, whatever
-the index still holds; so a delete and a narrowed reader list hold for the very next query.
+The walk: scope → sparse arm in the index, and meanwhile embed → dense arm in the index → fuse → check against the
+catalogue, and meanwhile read the chunks → hits. The check drops what the catalogue says is not the live attempt's, is
+gone, or is not this principal's to see, whatever the index still holds; so a delete and a narrowed reader list hold for
+the very next query.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Protocol
 
 from retrieval.catalogue import Catalogue
@@ -19,7 +22,7 @@ from retrieval.documents import Collection, LiveState
 from retrieval.embedding import Embedder
 from retrieval.filters import Condition
 from retrieval.fusion import DENSE, SPARSE, SPARSE_EXHAUSTED, Fused, fuse
-from retrieval.index import Arm, DenseArm, Index, SearchScope, SparseArm
+from retrieval.index import RETRIEVING, Arm, Candidate, DenseArm, Index, SearchScope, SparseArm, StoredPoint
 from retrieval.principal import Principal
 
 # Top 100 of each arm: below it recall of the fused ten suffers, above it nothing was gained on the test collections.
@@ -127,28 +130,32 @@ class Searcher:
             return SearchResult((), clock.spent)
         scope = scope_of(principal, collections, query.condition)
         clock.lap("scope_ms")
-        arms = self._arms(query)
-        clock.lap("embed_ms")
-        return SearchResult(self._hits(principal, query, scope, arms, clock), clock.spent)
+        return SearchResult(self._hits(principal, query, scope, self._arms(query), clock), clock.spent)
 
-    def _arms(self, query: Query) -> dict[str, Arm]:
-        arms: dict[str, Arm] = {}
-        if query.mode is not Mode.SPARSE:
-            arms["dense"] = DenseArm(self._embedder.embed_query(query.text))
+    def _arms(self, query: Query) -> dict[str, Callable[[], Arm]]:
+        """The arms, made when they are first asked for, in the order in which to ask: the sparse one costs next to
+        nothing to make, so the index looks for it while the query is embedded."""
+        arms: dict[str, Callable[[], Arm]] = {}
         if query.mode is not Mode.DENSE:
-            arms["sparse"] = SparseArm(self._bm25.query(query.text))
+            arms["sparse"] = cache(lambda: SparseArm(self._bm25.query(query.text)))
+        if query.mode is not Mode.SPARSE:
+            arms["dense"] = cache(lambda: DenseArm(self._embedder.embed_query(query.text)))
         return arms
 
     def _hits(
-        self, principal: Principal, query: Query, scope: SearchScope, arms: Mapping[str, Arm], clock: _Clock
+        self,
+        principal: Principal,
+        query: Query,
+        scope: SearchScope,
+        arms: Mapping[str, Callable[[], Arm]],
+        clock: _Clock,
     ) -> list[Hit]:
         limit = max(ARM_LIMIT, query.top_k)
         reruns = RERUNS
         while True:
             fused, exhausted = self._ask(scope, arms, limit, clock)
-            checked = self._check(principal, query, fused)
-            clock.lap("check_ms")
-            hits = self._read(scope.tenant, checked, clock)
+            checked, points = self._check_and_read(principal, query, fused, clock)
+            hits = _hits_of(checked, points)
             moved = checked.moved or len(hits) < len(checked.kept)
             if moved and reruns:
                 reruns -= 1
@@ -158,15 +165,47 @@ class Searcher:
                 continue
             return hits
 
-    def _ask(self, scope: SearchScope, arms: Mapping[str, Arm], limit: int, clock: _Clock) -> tuple[list[Fused], bool]:
+    def _ask(
+        self, scope: SearchScope, arms: Mapping[str, Callable[[], Arm]], limit: int, clock: _Clock
+    ) -> tuple[list[Fused], bool]:
         """All candidates fused, and whether the index has no more than these."""
-        found = self._index.search(scope, list(arms.values()), limit=limit)
-        clock.lap("index_ms")
-        by_arm = dict(zip(arms, found, strict=True))
-        exhausted = len(by_arm.get("sparse", ())) < limit
-        fused = fuse(by_arm, {"dense": DENSE, "sparse": SPARSE_EXHAUSTED if exhausted else SPARSE})
+        found = self._found(scope, arms, limit, clock)
+        exhausted = len(found.get("sparse", ())) < limit
+        fused = fuse(found, {"dense": DENSE, "sparse": SPARSE_EXHAUSTED if exhausted else SPARSE})
         clock.lap("fuse_ms")
-        return fused, all(len(candidates) < limit for candidates in found)
+        return fused, all(len(candidates) < limit for candidates in found.values())
+
+    def _found(
+        self, scope: SearchScope, arms: Mapping[str, Callable[[], Arm]], limit: int, clock: _Clock
+    ) -> dict[str, list[Candidate]]:
+        """The candidates of each arm. Each arm is on its way to the index before the next is made."""
+        with ExitStack() as underway:
+            answers: dict[str, Callable[[], list[list[Candidate]]]] = {}
+            for name, make in arms.items():
+                arm = make()
+                clock.lap("embed_ms")
+                answers[name] = underway.enter_context(self._index.searching(scope, [arm], limit=limit))
+            found = {name: answer()[0] for name, answer in answers.items()}
+        clock.lap("index_ms")
+        return found
+
+    def _check_and_read(
+        self, principal: Principal, query: Query, fused: Sequence[Fused], clock: _Clock
+    ) -> tuple[_Checked, dict[str, StoredPoint]]:
+        """What may be shown, and its points: the best, which nearly always are it, are read during the check. A point
+        that was erased meanwhile is missing; nothing else of a point ever changes that a hit shows."""
+        if not fused:
+            return _Checked((), moved=False), {}
+        best = [one.candidate.point_id for one in fused[: min(query.top_k, RETRIEVING)]]
+        with self._index.retrieving(principal.tenant, best) as read:
+            checked = self._check(principal, query, fused)
+            clock.lap("check_ms")
+            points = {point.id: point for point in read()}
+        kept = [one.candidate.point_id for one, _ in checked.kept]
+        if others := [point_id for point_id in kept if point_id not in set(best)]:
+            points |= {point.id: point for point in self._index.retrieve(principal.tenant, others)}
+        clock.lap("read_ms")
+        return checked, points
 
     def _check(self, principal: Principal, query: Query, fused: Sequence[Fused]) -> _Checked:
         """The best `top_k` that the catalogue lets pass, one a document when grouped."""
@@ -193,26 +232,24 @@ class Searcher:
                     return _Checked(kept, moved)
         return _Checked(kept, moved)
 
-    def _read(self, tenant: str, checked: _Checked, clock: _Clock) -> list[Hit]:
-        """Hits in order; points erased since the search are left out."""
-        ids = [one.candidate.point_id for one, _ in checked.kept]
-        points = {point.id: point for point in self._index.retrieve(tenant, ids)} if ids else {}
-        clock.lap("read_ms")
-        present = [(one, state) for one, state in checked.kept if one.candidate.point_id in points]
-        return [
-            Hit(
-                rank=rank,
-                score=one.score,
-                score_parts=one.parts,
-                chunk=points[one.candidate.point_id].chunk,
-                document_id=one.candidate.document_id,
-                collection=state.collection,
-                external_id=state.external_id,
-                title=state.title,
-                metadata=state.metadata,
-            )
-            for rank, (one, state) in enumerate(present, start=1)
-        ]
+
+def _hits_of(checked: _Checked, points: Mapping[str, StoredPoint]) -> list[Hit]:
+    """Hits in order; points erased since the search are left out."""
+    present = [(one, state) for one, state in checked.kept if one.candidate.point_id in points]
+    return [
+        Hit(
+            rank=rank,
+            score=one.score,
+            score_parts=one.parts,
+            chunk=points[one.candidate.point_id].chunk,
+            document_id=one.candidate.document_id,
+            collection=state.collection,
+            external_id=state.external_id,
+            title=state.title,
+            metadata=state.metadata,
+        )
+        for rank, (one, state) in enumerate(present, start=1)
+    ]
 
 
 def _visible(principal: Principal, state: LiveState) -> bool:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import FilterFields
-from retrieval.index import Arm, Candidate, Point, SearchScope, Selection, StoredPoint
-from retrieval.index_wire import HELLO, Outcome, WireError, encode, parse_address, receive
+from retrieval.index import RETRIEVING, Arm, Candidate, Point, SearchScope, Selection, StoredPoint
+from retrieval.index_wire import HELLO, Outcome, WireError, candidates_of, encode, parse_address, receive
 
 UPSERT: Final = 64  # points a call: about 5 ms of the engine, which is what a search may have to wait for
-RETRIEVE: Final = 256  # points a call, so that no reply outgrows a frame
 _IDLE: Final = 8  # connections kept for the next call; more callers at once open more, and close them
 
 
@@ -47,16 +47,28 @@ class SocketIndex:
 
     def retrieve(self, tenant: str, ids: Sequence[str], *, vectors: bool = False) -> list[StoredPoint]:
         found: list[StoredPoint] = []
-        for start in range(0, len(ids), RETRIEVE):
-            found += self._ask("retrieve", tenant=tenant, ids=list(ids[start : start + RETRIEVE]), vectors=vectors)
+        for start in range(0, len(ids), RETRIEVING):
+            found += self._ask("retrieve", tenant=tenant, ids=list(ids[start : start + RETRIEVING]), vectors=vectors)
         return found
 
+    @contextlib.contextmanager
+    def retrieving(self, tenant: str, ids: Sequence[str]) -> Iterator[Callable[[], list[StoredPoint]]]:
+        with self._asked("retrieve", tenant=tenant, ids=list(ids), vectors=False) as answer:
+            yield lambda: list(answer())
+
     def search(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> list[list[Candidate]]:
-        answers = self._ask("search", scope=scope, arms=list(arms), limit=limit)
-        return [list(answer) for answer in answers]
+        with self.searching(scope, arms, limit=limit) as answer:
+            return answer()
+
+    @contextlib.contextmanager
+    def searching(
+        self, scope: SearchScope, arms: Sequence[Arm], *, limit: int
+    ) -> Iterator[Callable[[], list[list[Candidate]]]]:
+        with self._asked("search", scope=scope, arms=list(arms), limit=limit) as answer:
+            yield lambda: [candidates_of(columns) for columns in answer()]
 
     def search_selection(self, tenant: str, where: Selection, arm: Arm, *, limit: int) -> list[Candidate]:
-        return list(self._ask("search_selection", tenant=tenant, where=where, arm=arm, limit=limit))
+        return candidates_of(self._ask("search_selection", tenant=tenant, where=where, arm=arm, limit=limit))
 
     def set_live(self, tenant: str, where: Selection) -> None:
         while self._ask("set_live_some", tenant=tenant, where=where):
@@ -102,43 +114,68 @@ class SocketIndex:
     # --- the way there
 
     def _ask(self, method: str, **arguments: Any) -> Any:
+        with self._asked(method, **arguments) as answer:
+            return answer()
+
+    @contextlib.contextmanager
+    def _asked(self, method: str, **arguments: Any) -> Iterator[Callable[[], Any]]:
+        """The request is sent; what is yielded waits for the reply. Left without that, the connection is closed."""
         request = encode((method, arguments))
+        with self._translated(method):
+            call = self._sent(request)
+
+        def answer() -> Any:
+            with self._translated(method):
+                return _value_of(self._received(call))
+
         try:
-            outcome, value = self._exchanged(request)
+            yield answer
+        finally:
+            if not call.answered:  # a late reply must not become the next caller's
+                call.connection.close()
+
+    @contextlib.contextmanager
+    def _translated(self, method: str) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError as error:
             raise IndexUnavailable(f"The index at {self._address} did not answer {method} in time.") from error
         except (OSError, WireError) as error:
             raise IndexUnavailable(f"The index at {self._address} cannot be reached: {error}") from error
-        match outcome:
-            case Outcome.OK:
-                return value
-            case Outcome.INVALID:
-                raise ValueError(value)
-            case _:
-                raise IndexUnavailable(f"The index failed: {value}")
 
-    def _exchanged(self, request: bytes) -> tuple[str, Any]:
-        """The reply, from a kept connection if that is still good, else from a new one."""
+    def _sent(self, request: bytes) -> _Call:
+        """On a kept connection if that is still good, else on a new one."""
         if (kept := self._kept()) is not None:
+            call = _Call(request, kept, replaceable=True)
             try:
-                return self._exchange(kept, request)
+                call.send()
             except TimeoutError:
                 raise
-            except (OSError, WireError):
-                self._hang_up()  # the process went away, and with it the other ends of all that were kept
-        return self._exchange(self._connected(), request)
+            except OSError:
+                self._replace(call)
+            return call
+        call = _Call(request, self._connected())
+        call.send()
+        return call
 
-    def _exchange(self, connection: socket.socket, request: bytes) -> tuple[str, Any]:
+    def _received(self, call: _Call) -> tuple[str, Any]:
         try:
-            connection.sendall(request)
-            reply = receive(connection)
-            if not (isinstance(reply, tuple) and len(reply) == 2):
-                raise WireError("the connection was closed" if reply is None else "the reply is none of ours")
-        except BaseException:  # whatever it was, a late reply must not become the next caller's
-            connection.close()
+            reply = call.receive()
+        except TimeoutError:
             raise
-        self._keep(connection)
+        except (OSError, WireError):
+            if not call.replaceable:
+                raise
+            self._replace(call)
+            reply = call.receive()
+        self._keep(call.connection)
         return reply
+
+    def _replace(self, call: _Call) -> None:
+        """The process went away, and with it the other ends of all connections that were kept."""
+        self._hang_up()
+        call.connection, call.replaceable = self._connected(), False
+        call.send()
 
     def _connected(self) -> socket.socket:
         match self._where:
@@ -181,3 +218,45 @@ class SocketIndex:
         for connection in idle:
             with contextlib.suppress(OSError):
                 connection.close()
+
+
+@dataclass(slots=True)
+class _Call:
+    """A request on its way: until its reply has been read, nobody else has its connection. `replaceable`: that was a
+    kept one, which may have gone stale."""
+
+    request: bytes
+    connection: socket.socket
+    replaceable: bool = False
+    answered: bool = False
+
+    def send(self) -> None:
+        with self._closed_if_it_fails():
+            self.connection.sendall(self.request)
+
+    def receive(self) -> tuple[str, Any]:
+        with self._closed_if_it_fails():
+            reply = receive(self.connection)
+            if not (isinstance(reply, tuple) and len(reply) == 2):
+                raise WireError("the connection was closed" if reply is None else "the reply is none of ours")
+        self.answered = True
+        return reply
+
+    @contextlib.contextmanager
+    def _closed_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.connection.close()
+            raise
+
+
+def _value_of(reply: tuple[str, Any]) -> Any:
+    outcome, value = reply
+    match outcome:
+        case Outcome.OK:
+            return value
+        case Outcome.INVALID:
+            raise ValueError(value)
+        case _:
+            raise IndexUnavailable(f"The index failed: {value}")

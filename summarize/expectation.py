@@ -29,7 +29,7 @@ _DATE = (
 _SPELLED = re.compile(r"[\w’'&-]+")
 _FOR_MONEY = (
     r"\b(?:price|cost|costs|salary|wage|fee|rent|compensation|revenue|turnover|profit(?! margin)|dividend|deposit|"
-    r"budget|allowance|bonus|fine|loan|annual value)\b|"
+    r"budget|allowance|bonus|fine|annual value)\b|"
     r"\bhow much (?:money|is|are|was|were|did .* (?:pay|receive|earn))\b"
 )
 _FOR_A_NAME = re.compile(
@@ -59,8 +59,9 @@ _holds_number = _found_in(_ANY_NUMBER)
 _EXPECTED: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (re.compile(asked, re.IGNORECASE), held)
     for asked, held in (
-        (r"\btelephone|\bphone", _found_in(r"\d{3}")),
+        (r"\b(?:tele)?phone numbers?\b|^what (?:is|are)\b.*\b(?:tele)?phone\b", _found_in(r"\d{3}")),
         (r"\bhow (?:heavy|much .*\bweigh)|\b(?:weight|mass) of\b", _found_in(_WEIGHT)),
+        (r"\bhow long (?:does|do|must|should|may|can)\b.*\bbe\?", _holds_number),
         (r"\bhow long (?:is|are|was|were)\b", _found_in(rf"{_DISTANCE}|{_SPAN}")),
         (r"\bhow (?:long|old)\b|\bfor how many (?:days|weeks|months|years|hours)|\bnotice period", _found_in(_SPAN)),
         (r"\bhow (?:far|high|deep|wide|tall|thick|broad)\b", _found_in(rf"{_DISTANCE}|\d")),

@@ -153,7 +153,7 @@ def _answer_part(embedder: Embedder, units: Sequence[Unit], question: str, count
     ]
     values = nearness + WORD_WEIGHT * shares + np.array(faults)
     best = int(np.argmax(values))
-    if answerability(signals(question, units, best, asked, bare, nearness, weights)) < ANSWERED:
+    if answerability(signals(embedder, question, units, best, asked, bare, nearness, weights)) < ANSWERED:
         return []
     floor = NEAR_BEST * float(values[best])
     chosen = choose(values, bare, count=count, redundancy=ANSWER_REDUNDANCY, floor=floor)

@@ -97,9 +97,23 @@ def terms(text: str) -> list[str]:
     return [term(w) for w in words(text) if w not in _STOP_WORDS]
 
 
+def content_words(text: str) -> list[str]:
+    """The distinct words that say something of their own, in order, with their inflection."""
+    return list(dict.fromkeys(word for word in words(text) if word not in _STOP_WORDS))
+
+
+def question_words(text: str) -> dict[str, str]:
+    """The words that evidence for an answer should hold, by their terms, in order."""
+    found: dict[str, str] = {}
+    for word in content_words(text):
+        if word not in _ASKING:
+            found.setdefault(term(word), word)
+    return found
+
+
 def question_terms(text: str) -> list[str]:
     """The distinct terms that evidence for an answer should hold, in order."""
-    return list(dict.fromkeys(term(w) for w in words(text) if w not in _STOP_WORDS and w not in _ASKING))
+    return list(question_words(text))
 
 
 def is_stop_word(word: str) -> bool:

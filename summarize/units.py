@@ -174,10 +174,13 @@ def _is_torn(text: str) -> bool:
 
 
 def _is_heading(text: str, gap: str, *, last: bool) -> bool:
+    """Whether a line stands over what follows. A question on a line of its own does: its answer is below it."""
     if text.startswith("#"):
         return True
     if last:
         return False
+    if text.endswith("?") and "\n" in gap:
+        return True
     alone = "\n" in gap and len(text.split()) <= HEADING_WORDS and text[-1].isalnum() and not _BULLET.match(text)
     return alone and (
         not any(c.isdigit() for c in text) or ("\n\n" in gap and text[0].isdigit() and text[-1].isalpha())

@@ -215,6 +215,21 @@ def test_candidates_come_best_first_and_no_more_than_the_limit(index: Index, ten
     assert scores == sorted(scores, reverse=True)
 
 
+def test_what_is_under_way_together_is_what_is_found_one_by_one(index: Index, tenant: str) -> None:
+    points = [point(tenant, "d1", n) for n in range(5)]
+    put_live(index, *points)
+    scope, ids = everything(tenant), [each.id for each in points[1:3]]
+    arms: list[Arm] = [DenseArm(unit(2)), SparseArm(BM25.query("fox"))]
+    with (
+        index.searching(scope, arms[:1], limit=3) as dense,
+        index.searching(scope, arms[1:], limit=3) as sparse,
+        index.retrieving(tenant, ids) as read,
+    ):
+        assert index.count(tenant, Selection("d1")) == 5
+        assert [*sparse(), *dense()] == index.search(scope, arms[::-1], limit=3)
+        assert read() == index.retrieve(tenant, ids)
+
+
 def test_an_upsert_of_many_points_arrives_whole(index: Index, tenant: str) -> None:
     index.upsert(tenant, [point(tenant, "d1", n) for n in range(200)])
     assert index.count(tenant, Selection("d1")) == 200

@@ -8,7 +8,7 @@ import stat
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 
 from retrieval.errors import IndexUnavailable
 from retrieval.filters import FilterFields
-from retrieval.index import Arm, Candidate, DenseArm, Point, SearchScope, Selection, StoredPoint
+from retrieval.index import Arm, Candidate, DenseArm, Point, SearchScope, Selection, StoredPoint, Underway
 from retrieval.index_server import FLUSH_AFTER_S, OVERTAKEN, serve
 from retrieval.index_wire import HELLO, MAX_FRAME, encode, parse_address, receive
 from retrieval.socket_index import SocketIndex
@@ -72,6 +72,12 @@ class RecordingIndex:
         self.asked.append(f"upsert {len(points)}")
 
     def retrieve(self, tenant: str, ids: Sequence[str], *, vectors: bool = False) -> list[StoredPoint]:
+        raise NotImplementedError
+
+    def searching(self, scope: SearchScope, arms: Sequence[Arm], *, limit: int) -> Underway[list[list[Candidate]]]:
+        raise NotImplementedError
+
+    def retrieving(self, tenant: str, ids: Sequence[str]) -> Underway[list[StoredPoint]]:
         raise NotImplementedError
 
     def search_selection(self, tenant: str, where: Selection, arm: Arm, *, limit: int) -> list[Candidate]:
@@ -218,6 +224,43 @@ def test_a_long_document_is_set_live_in_portions(serving: Serving, client: Socke
 def test_pages_follow_each_other_until_there_is_no_more(serving: Serving, client: SocketIndex) -> None:
     assert list(client.scroll()) == []
     assert serving.index.asked == ["page None", "page one", "page two"]
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_search_runs_while_its_caller_does_something_else(serving: Serving, client: SocketIndex) -> None:
+    with client.searching(SCOPE, ARMS, limit=1) as answer:
+        until(lambda: serving.index.asked == ["search"])
+        assert client.count("t", Selection("fine")) == 3
+        assert answer() == [[Candidate("p", 0.5, "d", 1, 2)]]
+
+
+def test_the_answer_of_a_search_that_was_let_go_is_nobody_elses(serving: Serving, client: SocketIndex) -> None:
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), client.searching(SCOPE, ARMS, limit=1):
+            raise ZeroDivisionError
+        assert client.count("t", Selection("fine")) == 3
+        assert client.search(SCOPE, ARMS * 2, limit=1) == [[Candidate("p", 0.5, "d", 1, 2)]] * 2
+
+
+def test_a_search_under_way_outlives_the_end_of_a_kept_connection(tmp_path: Path) -> None:
+    address = str(tmp_path / "index.sock")
+    first = Serving(RecordingIndex(), address)
+    client = SocketIndex(address)
+    assert client.health() == {"points": 1}
+    first.stop()
+    assert first.ended()
+    second = Serving(RecordingIndex(), address)
+    with client.searching(SCOPE, ARMS, limit=1) as answer:
+        assert answer() == [[Candidate("p", 0.5, "d", 1, 2)]]
+    client.close()
+    second.stop()
+    assert second.ended()
 
 
 # --- when it writes to disk

@@ -35,6 +35,18 @@ def test_nothing_is_expected_where_the_question_does_not_say() -> None:
     assert not lacks_kind("Why is the compost being moved?", "The neighbours complained.")
 
 
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Can I call the support by phone?", "There is no telephone support."),
+        ("How long does a password have to be?", "Passwords have at least 14 characters."),
+        ("How often may I extend a loan?", "A loan can be renewed twice."),
+    ],
+)
+def test_no_kind_is_expected_that_the_words_only_seem_to_ask_for(question: str, text: str) -> None:
+    assert not lacks_kind(question, text)
+
+
 def test_a_price_in_a_row_needs_no_currency() -> None:
     assert not lacks_kind("What is the price of the pump?", "Pump | each | 890")
 

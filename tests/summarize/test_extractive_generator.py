@@ -86,12 +86,48 @@ def test_items_below_the_floor_and_repetitions_are_not_chosen() -> None:
     assert choose(np.array([0.9, 0.8, 0.2]), vectors, count=3, redundancy=0.1, floor=0.5) == [0]
 
 
-def test_the_signals_pull_the_way_they_should() -> None:
-    strong = Signals(0.75, 0.55, 0.7, 1.0, 0.0, 0.0, kind_missing=False)
-    weak = Signals(0.2, 0.15, 0.1, 0.0, 0.0, 0.0, kind_missing=False)
-    assert answerability(weak) < ANSWERED < answerability(strong)
-    assert answerability(replace(strong, kind_missing=True)) < ANSWERED
-    assert answerability(replace(strong, names_apart=1.0, names_missing=1.0)) < ANSWERED
+STRONG = Signals(
+    nearness=0.75,
+    beyond_title=0.5,
+    passage=0.55,
+    covered=0.9,
+    unit_share=0.7,
+    head_share=1.0,
+    names_apart=0.0,
+    names_missing=0.0,
+    kind_missing=False,
+    counts_apart=0.0,
+    another_time=False,
+    opposite=False,
+)
+
+
+def test_near_and_covered_is_an_answer_and_far_and_uncovered_is_none() -> None:
+    weak = replace(STRONG, nearness=0.2, beyond_title=0.0, passage=0.15, covered=0.2, unit_share=0.1, head_share=0.0)
+    assert answerability(weak) < ANSWERED < answerability(STRONG)
+
+
+@pytest.mark.parametrize(
+    "against",
+    [
+        {"kind_missing": True},
+        {"names_apart": 1.0},
+        {"names_missing": 1.0},
+        {"counts_apart": 1.0},
+        {"another_time": True},
+        {"opposite": True},
+    ],
+)
+def test_each_signal_against_an_answer_makes_it_less_likely(against: dict[str, float]) -> None:
+    assert answerability(replace(STRONG, **against)) < answerability(STRONG)
+
+
+def test_a_question_on_a_line_of_its_own_stands_over_its_answer() -> None:
+    text = "How do I reach support?\n\nBy chat on weekdays from 8 to 18 o'clock. Why chat? We can be quicker there."
+    first, *others = units_of([passage(1, text)])
+    assert first.text == "By chat on weekdays from 8 to 18 o'clock."
+    assert "reach support" in first.said
+    assert [unit.text for unit in others] == ["Why chat?", "We can be quicker there."]
 
 
 def test_a_document_not_quoted_yet_only_decides_between_equals() -> None:
