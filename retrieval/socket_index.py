@@ -16,7 +16,9 @@ from retrieval.index import RETRIEVING, Arm, Candidate, Point, SearchScope, Sele
 from retrieval.index_wire import HELLO, Outcome, WireError, candidates_of, encode, parse_address, receive
 
 UPSERT: Final = 64  # points a call: about 5 ms of the engine, which is what a search may have to wait for
-_IDLE: Final = 8  # connections kept for the next call; more callers at once open more, and close them
+# Connections kept for the next call: two arms each of as many searches as have a permit. Who needs more opens more, and
+# closes them.
+_IDLE: Final = 32
 
 
 class SocketIndex:
