@@ -163,6 +163,11 @@ def test_two_requests_to_stop_are_one_and_a_restart_keeps_everything(install: In
     document = server.searchable("kept", "The belfry has seven bells.", external_id="belfry", metadata={"bells": 7})
     failed = server.finished(server.send_file("kept", "half.docx", truncated_word()))
     listed = server.http.get("/v1/documents", params={"collection": "kept", "limit": 1}).json()
+    # What the switch owes comes a moment after it, and is in the timeline too.
+    path = f"/v1/documents/{document['id']}"
+    eventually(
+        lambda: [(e["stage"], e["outcome"]) for e in server.http.get(path).json()["timeline"]][-1] == ("erase", "done")
+    )
     before = {name: server.http.get(path).content for name, path in _paths(document).items()}
     letters = server.http.get("/v1/dead-letters").json()
 
