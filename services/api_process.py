@@ -13,14 +13,19 @@ from services import api_wiring, wiring
 from services.http.connection import Connection
 from services.lifeline import Lifeline
 from services.settings import Settings
-from services.standing import Standing
+from services.standing import Alone, Supervised
 
 
 def run_api(
     settings: Settings, lifeline: Lifeline | None, *, roles: tuple[str, ...], listener: socket.socket | None
 ) -> None:
-    """Answers HTTP, on a socket that the supervisor holds, so that a restart refuses nobody, or on its own."""
-    standing = None if listener is not None else Standing(settings, ",".join(roles))
+    """`listener` is the supervisor's, with its lifeline: so a restart refuses nobody."""
+    standing: Supervised | Alone
+    if lifeline is not None and listener is not None:
+        standing = Supervised(lifeline)
+    else:
+        standing = Alone(settings, ",".join(roles), probes=False)
+        listener = standing.listener
     shared = wiring.share(settings)
     app = api_wiring.make_app(shared, roles=roles, supervised=lifeline is not None)
     config = uvicorn.Config(
@@ -36,12 +41,9 @@ def run_api(
     # What is here by now stays: looking through it for garbage would hold up searches.
     gc.collect()
     gc.freeze()
-    if standing is not None:
-        _Server(config, standing.say_ready).run(sockets=[standing.listener])
-        standing.leave()
-    elif lifeline is not None and listener is not None:
-        _Server(config, lifeline.ready).run(sockets=[listener])
+    _Server(config, lambda: standing.started(dict)).run(sockets=[listener])  # its own routes tell how it is
     shared.close()
+    standing.leave()
 
 
 class _Server(uvicorn.Server):

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
@@ -66,9 +67,10 @@ class Crew:
         thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for all of them; whether all ended in time."""
+        """Waits for all of them, no longer than that in all; whether all ended in time."""
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _guarded(self, run: object) -> None:

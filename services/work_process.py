@@ -12,9 +12,8 @@ from uuid import uuid4
 
 from services import wiring, work_wiring
 from services.lifeline import Crew, Lifeline, stop_on_signals
-from services.probes import Probes
 from services.settings import Settings
-from services.standing import Standing
+from services.standing import stand
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,7 @@ def run_work(
     work_wiring.check_roles(settings, roles)
     stop = stop_on_signals()
     name = ",".join(roles)
-    standing = None if lifeline is not None else Standing(settings, name)
-    probes = None if standing is None else Probes(standing.listener)
+    standing = stand(settings, lifeline, name)
     shared = wiring.share(settings)
     worker = worker or f"{name}-{socket.gethostname()}-{uuid4().hex[:8]}"
     work = work_wiring.make_work(shared, roles=roles, worker=worker, supervised=lifeline is not None, stop=stop)
@@ -41,11 +39,7 @@ def run_work(
     crew = Crew(stop)
     for thread, run in work.threads.items():
         crew.start(thread, run)
-    if lifeline is not None:
-        lifeline.ready()
-    if standing is not None and probes is not None:
-        probes.started(work.ready)
-        standing.say_ready()
+    standing.started(work.ready)
     stop.wait()
     closing = threading.Thread(target=work.queue.close, name="closing")
     closing.start()
@@ -57,9 +51,7 @@ def run_work(
         # What was not finished in time is owed to whoever comes next, at once, and counts for nothing.
         shared.catalogue.tasks.worker_stopped(worker)
     shared.close()
-    if standing is not None and probes is not None:
-        probes.close()
-        standing.leave()
+    standing.leave()
     if crew.failed is not None:
         sys.exit(70)
     if not drained:

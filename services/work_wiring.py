@@ -6,6 +6,7 @@ stays in the janitor's process either way.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +30,13 @@ from services.wiring import Shared
 
 if TYPE_CHECKING:
     from ingest.janitor import Janitor
+    from ingest.kafka_queue.connection import KafkaConnection
     from ingest.kafka_queue.task_queue import KafkaQueue
+    from ingest.kafka_queue.topics import TopicPolicy, Topics
     from ingest.parser_pool import ParserPool
     from retrieval.model_archive import FetchedModel
+
+log = logging.getLogger(__name__)
 
 # A passage batch while somebody searches: short enough that a query waits for at most one.
 _POLITE_BATCH_S = 0.05
@@ -161,13 +166,12 @@ def _joined(settings: Settings, kafka: KafkaQueue | None) -> Queue:
 
 
 def _kafka_queue(settings: Settings, stop: threading.Event) -> KafkaQueue:
-    from ingest.kafka_queue.connection import KafkaConnection
     from ingest.kafka_queue.stage_consumer import Marks
     from ingest.kafka_queue.task_queue import KafkaQueue
-    from ingest.kafka_queue.topics import TopicPolicy, Topics
+    from ingest.kafka_queue.topics import TopicPolicy
 
     kafka = settings.kafka
-    connection, topics = KafkaConnection(**kafka.connection()), Topics(kafka.prefix)
+    connection, topics = _brokers(settings)
     policy = TopicPolicy(
         partitions=kafka.partitions,
         replication_factor=kafka.replication_factor or -1,
@@ -187,7 +191,14 @@ def _kafka_queue(settings: Settings, stop: threading.Event) -> KafkaQueue:
     )
 
 
-def _await_topics(connection: Any, topics: Any, policy: Any, stop: threading.Event) -> None:
+def _brokers(settings: Settings) -> tuple[KafkaConnection, Topics]:
+    from ingest.kafka_queue.connection import KafkaConnection
+    from ingest.kafka_queue.topics import Topics
+
+    return KafkaConnection(**settings.kafka.connection()), Topics(settings.kafka.prefix)
+
+
+def _await_topics(connection: KafkaConnection, topics: Topics, policy: TopicPolicy, stop: threading.Event) -> None:
     from ingest.kafka_queue.topics import ensure_topics
 
     while True:
@@ -195,7 +206,7 @@ def _await_topics(connection: Any, topics: Any, policy: Any, stop: threading.Eve
             ensure_topics(connection, topics, policy)
             return
         except QueueUnavailable as error:
-            wiring.log.warning("waiting for Kafka: %s", error)
+            log.warning("waiting for Kafka: %s", error)
             if stop.wait(_BROKER_REST_S):
                 raise
 
@@ -347,14 +358,13 @@ def _announcer(bench: _Bench) -> Mapping[str, Run]:
     if settings.kafka.bootstrap is None:
         return {}
     from ingest.kafka_queue.announcing import LEASE, Announcer
-    from ingest.kafka_queue.connection import KafkaConnection
     from ingest.kafka_queue.sending import KafkaSender
-    from ingest.kafka_queue.topics import Topics
 
+    connection, topics = _brokers(settings)
     announcer = Announcer(
         shared.catalogue.dead_letters,
-        KafkaSender(KafkaConnection(**settings.kafka.connection())),
-        topic=Topics(settings.kafka.prefix).dead_letters,
+        KafkaSender(connection),
+        topic=topics.dead_letters,
         lease=bench.lease(LEASE, seconds=settings.work.lease_s),
     )
     return {"announcer": announcer.run}

@@ -71,12 +71,6 @@ class Process:
         _, alive = psutil.wait_procs(below, timeout=10)
         assert alive == []
 
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def wake(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.kill()

@@ -10,13 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
-from tests.faults.evidence import Place, Stored, differences
-from tests.faults.journal import COLLECTIONS, Client, Operation, expectation, operations, portions
+from tests.faults.evidence import QUIET_S, Place, Stored, differences
+from tests.faults.journal import COLLECTIONS, Client, Operation, expectation, insist, operations, portions
 from tests.running import RunningServer
 
-QUIET_S = 180.0
 # A kill falls anywhere between the middle of a start and some batches of work after it.
 LONGEST_LIFE_S = 2.5
 KILLED_WHILE_STARTING = 0.15
@@ -28,7 +25,6 @@ class Campaign:
     def __init__(self, data: Path, *, environment: Mapping[str, str | None] | None = None) -> None:
         self.server = RunningServer(data, environment=environment)
         self.kills = 0
-        self._stopped = threading.Event()
         self._failure: BaseException | None = None
 
     def run(self, order: list[Operation], *, kills: int, seed: int) -> None:
@@ -57,11 +53,8 @@ class Campaign:
     def look(self, order: list[Operation], reference: Counter[Place]) -> list[str]:
         stored = Stored.in_folder(self.server.data)
         try:
-            if not stored.quiet(within_s=QUIET_S):
+            if not stored.settled():
                 return ["it never became quiet"]
-            time.sleep(2.5)  # one round of the janitor, which runs every second here
-            if not stored.quiet(within_s=QUIET_S):
-                return ["the janitor never became quiet"]
             return differences(stored, expectation(order), reference)
         finally:
             stored.close()
@@ -84,19 +77,7 @@ class Campaign:
         return self._made
 
     def _send(self, method: str, path: str, *, accept: tuple[int, ...], **request: Any) -> Any:
-        """Until it is answered: a connection that breaks says nothing about what became of the request."""
-        deadline = time.monotonic() + QUIET_S
-        while True:
-            try:
-                reply = httpx2.request(method, f"{self.server.url}{path}", timeout=20, **request)
-            except (httpx2.TransportError, httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-                reply = None
-            if reply is not None and reply.status_code in accept:
-                return reply.json() if reply.content else None
-            if reply is not None and reply.status_code not in {503, 507}:
-                raise AssertionError(f"{method} {path}: {reply.status_code} {reply.text}")
-            assert time.monotonic() < deadline, f"{method} {path} was never answered:\n{self.server.printed}"
-            time.sleep(0.05)
+        return insist(lambda: self.server.url, lambda: self.server.printed, method, path, accept=accept, **request)
 
 
 def reference_run(data: Path, seed: int, documents: int) -> tuple[list[Operation], Counter[Place]]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from retrieval.documents import DocumentState
-from tests.faults.cluster import LEASE_S, QUIET_S, SESSION_S, Cluster
+from tests.faults.cluster import LEASE_S, SESSION_S, Cluster
+from tests.faults.evidence import QUIET_S
 from tests.faults.fault_points import BY_CONTENT, EDGES, FAIL, FAILURES, KILL, POINTS, STOP
 from tests.faults.journal import text_of
 
@@ -52,7 +53,7 @@ def matrix(seed: int) -> list[Cell]:
 
 
 def some(seed: int) -> list[Cell]:
-    """Every point and edge once for a kill, half of them for a standstill, all failures at one edge."""
+    """Every point and edge once for a kill, a third of the points for a standstill, all failures at one edge."""
     chance = random.Random(seed)
     steps = [(point, edge) for point in POINTS for edge in EDGES]
     cells = [Cell(KILL, point, edge, chance.choice(SCENARIOS)) for point, edge in steps]
@@ -156,20 +157,18 @@ def _reached(cluster: Cluster, armed: str) -> int:
 def _differences(cluster: Cluster, name: str, outcomes: Sequence[Outcome]) -> list[str]:
     stored = cluster.stored()
     try:
-        if not stored.quiet(within_s=QUIET_S):
+        if not stored.settled():
             return [f"{name} never became quiet"]
-        wanted = _undisturbed(cluster, name, outcomes)
-        time.sleep(2.5)  # a round of the janitor, which runs every second here
-        if not stored.quiet(within_s=QUIET_S):
-            return [f"{name}: the janitor never became quiet"]
+        live = {outcome.cell.name: outcome.text for outcome in outcomes if outcome.text is not None}
+        wanted = cluster.undisturbed(f"{name}-reference", live)
         found: list[str] = []
         index, catalogue = stored.in_index(), stored.in_catalogue()
         for outcome in outcomes:
             key = outcome.cell.name
             for what, there in (("index", index), ("catalogue", catalogue)):
                 mine = Counter({text: n for (at, of, text), n in there.items() if (at, of) == (name, key)})
-                if mine != wanted[key]:
-                    found.append(f"{key}: the {what} has {mine}, not {wanted[key]}")
+                if mine != wanted.get(key, Counter()):
+                    found.append(f"{key}: the {what} has {mine}, not {wanted.get(key)}")
             state = cluster.state(outcome.document)["state"]
             if state != (DocumentState.DELETED if outcome.text is None else DocumentState.SEARCHABLE):
                 found.append(f"{key}: it is {state}")
@@ -178,22 +177,3 @@ def _differences(cluster: Cluster, name: str, outcomes: Sequence[Outcome]) -> li
         return found
     finally:
         stored.close()
-
-
-def _undisturbed(cluster: Cluster, name: str, outcomes: Sequence[Outcome]) -> dict[str, Counter[str]]:
-    """The chunks of each final text, sent once more while nothing happens."""
-    reference = f"{name}-reference"
-    cluster.collection(reference)
-    for outcome in outcomes:
-        if outcome.text is not None:
-            cluster.submit(reference, outcome.cell.name, outcome.text)
-    stored = cluster.stored()
-    try:
-        assert stored.quiet(within_s=QUIET_S), cluster.printed
-        wanted: dict[str, Counter[str]] = {outcome.cell.name: Counter() for outcome in outcomes}
-        for (collection, key, text), number in stored.in_catalogue().items():
-            if collection == reference:
-                wanted[key][text] += number
-    finally:
-        stored.close()
-    return wanted

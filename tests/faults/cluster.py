@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from ingest.kafka_queue.connection import KafkaConnection
 from ingest.kafka_queue.messages import encode
 from ingest.kafka_queue.sending import KafkaSender
@@ -25,14 +23,13 @@ from retrieval.documents import Lane, Stage
 from retrieval.identity import IdentityKind, document_id
 from retrieval.tasks import TaskPointer
 from tests.distributed import free_port
-from tests.faults.evidence import Stored
+from tests.faults.evidence import QUIET_S, Stored
+from tests.faults.journal import insist
 from tests.postgres_server import PostgresServer
 from tests.running import ROOT, environment_of
 
 PLANTED = Path(__file__).parent / "planted"
 START_S = 90.0
-ANSWER_S = 180.0
-QUIET_S = 180.0
 # Short, for what a kill costs is mostly waiting for these.
 LEASE_S = 3.0
 SESSION_S = 3.0
@@ -48,7 +45,6 @@ class Member:
     arguments: tuple[str, ...]
     output: Path
     pid: int | None = None
-    wanted: bool = True
 
 
 class Cluster:
@@ -200,7 +196,7 @@ class Cluster:
             member = self._members[said["ended"]]
             member.pid = None
             self.deaths[member.role] += 1
-            if not self._closing and member.wanted:
+            if not self._closing:
                 self._start(member)
 
     # --- faults
@@ -236,19 +232,7 @@ class Cluster:
     # --- the client
 
     def send(self, method: str, path: str, *, accept: tuple[int, ...], **request: Any) -> Any:
-        """Until it is answered: a connection that breaks says nothing about what became of the request."""
-        deadline = time.monotonic() + ANSWER_S
-        while True:
-            try:
-                reply = httpx2.request(method, f"{self.url}{path}", timeout=30, **request)
-            except httpx2.TransportError:
-                reply = None
-            if reply is not None and reply.status_code in accept:
-                return reply.json() if reply.content else None
-            if reply is not None and reply.status_code not in {503, 507}:
-                raise AssertionError(f"{method} {path}: {reply.status_code} {reply.text}")
-            assert time.monotonic() < deadline, f"{method} {path} was never answered:\n{self.printed}"
-            time.sleep(0.1)
+        return insist(lambda: self.url, lambda: self.printed, method, path, accept=accept, **request)
 
     def collection(self, name: str) -> str:
         """Its id."""
@@ -261,7 +245,7 @@ class Cluster:
         reply = self.send(
             "POST",
             f"/v1/collections/{collection}/documents",
-            files={"file": (f"{key}.md", text.encode())},
+            files={"file": ("note.md", text.encode())},
             data={"external_id": key},
             accept=(202,),
         )
@@ -274,6 +258,24 @@ class Cluster:
 
     def id_of(self, collection_id: str, key: str) -> str:
         return document_id("default", collection_id, IdentityKind.EXTERNAL_ID, key)
+
+    def undisturbed(self, name: str, texts: Mapping[str, str]) -> dict[str, Counter[str]]:
+        """The chunks of each text by its key: sent to a collection of their own, which is then deleted."""
+        self.collection(name)
+        for key, text in texts.items():
+            self.submit(name, key, text)
+        stored = self.stored()
+        try:
+            assert stored.quiet(within_s=QUIET_S), self.printed
+            wanted: dict[str, Counter[str]] = {key: Counter() for key in texts}
+            for (collection, key, text), number in stored.in_catalogue().items():
+                if collection == name:
+                    wanted[key][text] += number
+            self.send("DELETE", f"/v1/collections/{name}", accept=(202,))
+            assert stored.settled(), self.printed
+            return wanted
+        finally:
+            stored.close()
 
     def stored(self) -> Stored:
         return Stored(catalogue=self.database, index=self.index_address, blobs=self.blobs)

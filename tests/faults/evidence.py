@@ -16,6 +16,7 @@ from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from tests.faults.journal import Expected
 
 EVERYTHING = Principal("default", frozenset(), frozenset(Scope))
+QUIET_S = 180.0
 Place = tuple[str, str, str]
 """Collection, external id, chunk text."""
 
@@ -43,6 +44,13 @@ class Stored:
                 return False
             time.sleep(0.1)
         return True
+
+    def settled(self) -> bool:
+        """Whether it became quiet, and stayed so over a round of the janitor, which runs every second here."""
+        if not self.quiet(within_s=QUIET_S):
+            return False
+        time.sleep(2.5)
+        return self.quiet(within_s=QUIET_S)
 
     def documents(self) -> list[Any]:
         found = []

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
+
 from tests.made_files import truncated_word
 
+ANSWER_S = 180.0
 _FINAL = ("searchable", "partial", "failed", "deleted")
 COLLECTIONS = ("stable", "doomed-one", "doomed-two")
 _WORDS = tuple(
@@ -118,6 +122,31 @@ def expectation(order: list[Operation]) -> dict[tuple[str, str], Expected]:
             case "delete" if found is not None:
                 documents[place] = Expected(None, "deleted", {}, ())
     return documents
+
+
+def insist(
+    url: Callable[[], str],
+    printed: Callable[[], str],
+    method: str,
+    path: str,
+    *,
+    accept: tuple[int, ...],
+    **request: Any,
+) -> Any:
+    """The answer, however often it must be asked for: a connection that breaks says nothing of what became of the
+    request. `url` is asked before each try."""
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            reply = httpx2.request(method, f"{url()}{path}", timeout=30, **request)
+        except (httpx2.TransportError, httpx2.InvalidURL, httpx2.UnsupportedProtocol):
+            reply = None
+        if reply is not None and reply.status_code in accept:
+            return reply.json() if reply.content else None
+        if reply is not None and reply.status_code not in {503, 507}:
+            raise AssertionError(f"{method} {path}: {reply.status_code} {reply.text}")
+        assert time.monotonic() < deadline, f"{method} {path} was never answered:\n{printed()}"
+        time.sleep(0.05)
 
 
 class Client:

@@ -18,7 +18,7 @@ from ingest.kafka_queue.messages import Message
 from ingest.kafka_queue.sending import KafkaSender
 from ingest.kafka_queue.topics import TopicPolicy, Topics, ensure_topics
 from retrieval.documents import Lane, Stage
-from tests.faults.cluster import LEASE_S, QUIET_S, SESSION_S, Cluster
+from tests.faults.cluster import LEASE_S, SESSION_S, Cluster
 from tests.faults.conftest import SEED, SHORT
 from tests.faults.evidence import Place, differences
 from tests.faults.journal import COLLECTIONS, Client, Operation, expectation, operations
@@ -96,36 +96,15 @@ def endured(cluster: Cluster, disturbance: Disturbance, *, seed: int, documents:
 def _looked_at(cluster: Cluster, order: list[Operation]) -> list[str]:
     stored = cluster.stored()
     try:
-        if not stored.quiet(within_s=QUIET_S):
+        if not stored.settled():
             return ["it never became quiet"]
-        time.sleep(2.5)  # a round of the janitor, which runs every second here
-        if not stored.quiet(within_s=QUIET_S):
-            return ["the janitor never became quiet"]
-        return differences(stored, expectation(order), _undisturbed(cluster, order))
-    finally:
-        stored.close()
-
-
-def _undisturbed(cluster: Cluster, order: list[Operation]) -> Counter[Place]:
-    """The chunks of what must be live in the end: the same texts sent to a collection of their own, which is then
-    deleted."""
-    live = {place: one.text for place, one in expectation(order).items() if one.text is not None}
-    cluster.collection("reference")
-    for (collection, key), text in live.items():
-        body = {"text": text, "media_type": "text/markdown", "external_id": f"{collection}/{key}"}
-        cluster.send("POST", "/v1/collections/reference/documents", json=body, accept=(202,))
-    stored = cluster.stored()
-    try:
-        assert stored.quiet(within_s=QUIET_S), cluster.printed
-        wanted: Counter[Place] = Counter()
-        for (collection, key, text), number in stored.in_catalogue().items():
-            if collection == "reference":
-                wanted[(*key.partition("/")[::2], text)] += number
-        cluster.send("DELETE", "/v1/collections/reference", accept=(202,))
-        assert stored.quiet(within_s=QUIET_S), cluster.printed
-        time.sleep(1)
-        assert stored.quiet(within_s=QUIET_S), cluster.printed
-        return wanted
+        expected = expectation(order)
+        live = {f"{collection}/{key}": one.text for (collection, key), one in expected.items() if one.text is not None}
+        reference: Counter[Place] = Counter()
+        for place, chunks in cluster.undisturbed("reference", live).items():
+            collection, _, key = place.partition("/")
+            reference.update({(collection, key, text): number for text, number in chunks.items()})
+        return differences(stored, expected, reference)
     finally:
         stored.close()
 

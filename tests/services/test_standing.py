@@ -14,7 +14,7 @@ import pytest
 from retrieval.errors import Conflict
 from services.layout import DataLock, Layout
 from services.settings import Settings
-from services.standing import Standing
+from services.standing import Alone
 from tests.distributed import Process
 from tests.running import ROOT, RunningServer, environment_of, eventually
 
@@ -36,41 +36,41 @@ def leave_something(settings: Settings) -> None:
     (layout.scratch / "parsing").mkdir()
 
 
-def end(*standings: Standing) -> None:
+def end(*standings: Alone) -> None:
     for one in standings:
         one.listener.close()
         one.leave()
 
 
 def test_two_share_a_folder_and_listen_each_on_its_own_port(settings: Settings) -> None:
-    first, second = Standing(settings, "watch"), Standing(settings, "documents")
+    first, second = Alone(settings, "watch", probes=False), Alone(settings, "documents", probes=False)
     assert first.listener.getsockname() != second.listener.getsockname()
     end(first, second)
 
 
 def test_only_whoever_is_alone_sweeps_what_dead_processes_left(settings: Settings) -> None:
     leave_something(settings)
-    first = Standing(settings, "watch")
+    first = Alone(settings, "watch", probes=False)
     assert left_in(settings) == []
     leave_something(settings)
-    second = Standing(settings, "documents")
+    second = Alone(settings, "documents", probes=False)
     assert left_in(settings) == ["arriving", "parsing"]
     end(first)
-    third = Standing(settings, "search")
+    third = Alone(settings, "search", probes=False)
     assert left_in(settings) == ["arriving", "parsing"]
     end(second, third)
-    end(Standing(settings, "watch"))
+    end(Alone(settings, "watch", probes=False))
     assert left_in(settings) == []
 
 
 def test_what_is_swept_is_made_again_private(settings: Settings) -> None:
-    end(Standing(settings, "watch"))
+    end(Alone(settings, "watch", probes=False))
     layout = Layout(settings.data)
     assert [folder.stat().st_mode & 0o777 for folder in (layout.spool, layout.scratch)] == [0o700, 0o700]
 
 
 def test_once_it_left_the_folder_is_free_for_a_supervisor(settings: Settings) -> None:
-    standing = Standing(settings, "watch")
+    standing = Alone(settings, "watch", probes=False)
     with pytest.raises(Conflict, match="in use"):
         DataLock(Layout(settings.data), wait_s=0)
     end(standing)
@@ -84,7 +84,7 @@ def test_a_taken_port_is_refused_with_the_remedy(settings: Settings, monkeypatch
         other.listen()
         taken = settings.model_copy(update={"port": other.getsockname()[1]})
         with pytest.raises(Conflict, match="RAGSTONE_PORT"):
-            Standing(taken, "watch")
+            Alone(taken, "watch", probes=False)
 
 
 # --- as processes ---
