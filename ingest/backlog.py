@@ -9,24 +9,24 @@ import threading
 import time
 from typing import Protocol
 
-from retrieval.documents import Stage
 from retrieval.errors import BacklogFull
 
-# A count is believed so long: asking once a second costs nothing, and other processes let in only what they can accept
-# within it beyond the limit.
+# A count is believed so long, or so many times as long as it took: asking is then next to nothing of a core, and other
+# processes let in only what they can accept within it beyond the limit.
 _BELIEVED_S = 1.0
+_BELIEVED_TIMES = 20
 
 
-class OpenCount(Protocol):
-    """`Catalogue.tasks.open_count`."""
+class Count(Protocol):
+    """`Catalogue.tasks.backlog`."""
 
-    def __call__(self, *stages: Stage, at_most: int | None = None) -> int: ...
+    def __call__(self, *, at_most: int) -> int: ...
 
 
 class Backlog:
-    """Open parse and embed tasks: counted now and then, and reckoned on by what was accepted here since."""
+    """What is owed before something new is live: counted now and then, with what was accepted here since added."""
 
-    def __init__(self, count: OpenCount, *, limit: int, believed_s: float = _BELIEVED_S) -> None:
+    def __init__(self, count: Count, *, limit: int, believed_s: float = _BELIEVED_S) -> None:
         self._count = count
         self._limit = limit
         self._believed_s = believed_s
@@ -43,9 +43,11 @@ class Backlog:
             if asks:
                 self._ask_at = now + self._believed_s
         if asks:
-            found = self._count(Stage.PARSE, Stage.EMBED, at_most=self._limit)
+            found = self._count(at_most=self._limit)
+            took = time.monotonic() - now
             with self._lock:
                 self._open = found
+                self._ask_at = max(self._ask_at, now + took * _BELIEVED_TIMES)
         if self._open >= self._limit:
             raise BacklogFull(
                 f"{self._limit} tasks wait to be processed, and no more are taken; nothing was accepted. Send it again "

@@ -103,7 +103,7 @@ class Intake:
         self._limits = limits
         self._fingerprint = fingerprint
         self._ring = ring
-        self._backlog = Backlog(catalogue.tasks.open_count, limit=limits.backlog)
+        self._backlog = Backlog(catalogue.tasks.backlog, limit=limits.backlog)
         spool.mkdir(parents=True, exist_ok=True)
 
     @property

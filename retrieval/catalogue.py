@@ -35,6 +35,9 @@ from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, T
 
 T = TypeVar("T")
 
+ALL: Final = 2**63 - 1
+"""Where a count has a bound: none."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoundModel:
@@ -231,8 +234,13 @@ class Tasks(Protocol):
         """Every holder of every lease is known to be dead with its whole group: counts for nothing. How many held."""
         ...
 
-    def open_count(self, *stages: Stage, at_most: int | None = None) -> int:
-        """Tasks not done, of these stages or of all: 0 is quiet. Counted up to `at_most` and no further."""
+    def open_count(self, *, at_most: int = ALL) -> int:
+        """Tasks not done, of whatever stage: 0 is quiet. Counted up to `at_most` and no further."""
+        ...
+
+    def backlog(self, *, at_most: int) -> int:
+        """Open parse and embed tasks of versions that are not live, counted up to `at_most` and no further. What is
+        live and embedded again (a lost index, another model) is none of it."""
         ...
 
     def leased_attempts(self) -> set[int]:

@@ -15,7 +15,7 @@ from sqlalchemy import func as sql
 
 from retrieval.documents import Lane, Stage
 from retrieval.sql_catalogue.database import time_of
-from retrieval.sql_catalogue.tables import tasks, versions
+from retrieval.sql_catalogue.tables import documents, tasks, versions
 
 # How much work a task is; see TaskPointer.
 _WEIGHT: Final = sql.coalesce(
@@ -52,11 +52,32 @@ def due(
     return [row for _, _, row in sorted(turns, key=lambda one: one[:2])][:limit]
 
 
-def open_count(connection: Connection, stages: Sequence[Stage], *, at_most: int | None) -> int:
+def open_count(connection: Connection, *, at_most: int) -> int:
     """Tasks not done, in whatever state they are: read from the same index."""
-    wanted = and_(tasks.c.stage.in_([stage.value for stage in stages]), tasks.c.done_at.is_(None))
-    found = select(tasks.c.id).where(wanted).limit(at_most).subquery()
-    return int(connection.execute(select(sql.count()).select_from(found)).scalar_one())
+    return int(connection.execute(_OPEN, {"at_most": at_most}).scalar_one())
+
+
+def backlog(connection: Connection, *, at_most: int) -> int:
+    """Open parse and embed tasks whose version is not live."""
+    return int(connection.execute(_BACKLOG, {"at_most": at_most}).scalar_one())
+
+
+def _counted(open_tasks: Select[Any]) -> Select[Any]:
+    return select(sql.count()).select_from(open_tasks.limit(bindparam("at_most")).subquery())
+
+
+_OPEN: Final = _counted(
+    select(tasks.c.id).where(tasks.c.stage.in_([stage.value for stage in Stage]), tasks.c.done_at.is_(None))
+)
+_BACKLOG: Final = _counted(
+    select(tasks.c.id)
+    .join(documents, documents.c.id == tasks.c.document_id)
+    .where(
+        tasks.c.stage.in_([Stage.PARSE.value, Stage.EMBED.value]),
+        tasks.c.done_at.is_(None),
+        documents.c.live_version.is_distinct_from(tasks.c.version),
+    )
+)
 
 
 def _leaps() -> Select[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
-from retrieval.catalogue import Page
+from retrieval.catalogue import ALL, Page
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
 from retrieval.sql_catalogue import claims, deaths, due_tasks, ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
@@ -47,9 +47,13 @@ class SqlTasks:
             weight=row.weight,
         )
 
-    def open_count(self, *stages: Stage, at_most: int | None = None) -> int:
+    def open_count(self, *, at_most: int = ALL) -> int:
         with self._database.read() as connection:
-            return due_tasks.open_count(connection, stages or tuple(Stage), at_most=at_most)
+            return due_tasks.open_count(connection, at_most=at_most)
+
+    def backlog(self, *, at_most: int) -> int:
+        with self._database.read() as connection:
+            return due_tasks.backlog(connection, at_most=at_most)
 
     def leased_attempts(self) -> set[int]:
         query = select(tasks.c.attempt).where(tasks.c.done_at.is_(None), tasks.c.worker.is_not(None))

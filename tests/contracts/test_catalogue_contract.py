@@ -1623,21 +1623,22 @@ def test_where_the_model_is_kept_is_known_to_whoever_comes_later(opened: Opener)
     assert opened().bound_model() == BoundModel(spec, "a2")
 
 
-def test_what_is_owed_is_counted_by_stage_held_or_not_and_no_further_than_asked(
-    catalogue: Catalogue, docs: Collection
-) -> None:
-    gone = live(catalogue, docs, "gone", "gone")
-    assert (catalogue.tasks.open_count(), catalogue.tasks.open_count(Stage.PARSE)) == (0, 0)
+def test_what_is_owed_is_counted_held_or_not_and_no_further_than_asked(catalogue: Catalogue, docs: Collection) -> None:
+    gone, kept = live(catalogue, docs, "gone", "gone"), live(catalogue, docs, "kept", "kept")
+    tasks = catalogue.tasks
+    assert (tasks.open_count(), tasks.backlog(at_most=9)) == (0, 0)
     accept(
         catalogue, *(submission(docs, name, lane=lane) for name, lane in zip("abc", [*Lane, Lane.BULK], strict=True))
     )
     parse(catalogue)
     claimed(catalogue, Stage.PARSE)
     catalogue.documents.delete(ADMIN, gone.id)
-    tasks = catalogue.tasks
-    assert [tasks.open_count(stage) for stage in (Stage.PARSE, Stage.EMBED, Stage.ERASE)] == [2, 1, 1]
-    assert (tasks.open_count(Stage.PARSE, Stage.EMBED), tasks.open_count()) == (3, 4)
-    assert [tasks.open_count(Stage.PARSE, Stage.EMBED, at_most=most) for most in (1, 3, 9)] == [1, 3, 3]
+    assert [tasks.open_count(at_most=most) for most in (1, 4, 9)] == [1, 4, 4]
+    assert [tasks.backlog(at_most=most) for most in (1, 3, 9)] == [1, 3, 3]
+    assert tasks.owe_embedding(kept.id, attempt=kept.live_attempt)
+    assert (tasks.open_count(), tasks.backlog(at_most=9)) == (5, 3)
+    accept(catalogue, submission(docs, "kept", "newer"))
+    assert tasks.backlog(at_most=9) == 4
 
 
 def test_what_a_scan_left_for_later_is_said_until_a_scan_leaves_nothing(catalogue: Catalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -33,6 +34,8 @@ START_S = 90.0
 # Short, for what a kill costs is mostly waiting for these.
 LEASE_S = 3.0
 SESSION_S = 3.0
+# Of the process that takes documents; a client asks them in turn.
+REPLICAS = 2
 
 
 @dataclass(slots=True)
@@ -68,15 +71,15 @@ class Cluster:
         self.bootstrap = bootstrap
         self.deaths: Counter[str] = Counter()
         self.blobs = folder / "blobs"
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._ports = {f"documents-{i}": free_port() for i in range(REPLICAS)}
+        self._urls = itertools.cycle([f"http://127.0.0.1:{port}" for port in self._ports.values()])
         self._lock = threading.Lock()
         self._members: dict[str, Member] = {}
         self._closing = False
         for kind in ("armed", "fired"):
             (folder / "faults" / kind).mkdir(parents=True)
         names = [f"{role}-{i}" for role in ("embed", "parse") for i in range(workers)]
-        for name in ("index", *names, "janitor", "documents"):
+        for name in ("index", *names, "janitor", *self._ports):
             self._members[name] = self._member(name)
         with (folder / "forge").open("ab") as said:
             self._forge = subprocess.Popen(
@@ -158,7 +161,7 @@ class Cluster:
             "RAGSTONE_WORK__FUSE_S": "0.5",
             "RAGSTONE_PARSER__CHILDREN": "1",
             "RAGSTONE_EMBEDDER__THREADS": "1",
-            "RAGSTONE_PORT": str(self._port) if role == "documents" else "0",
+            "RAGSTONE_PORT": str(self._ports.get(name, 0)),
         }
         if role != "index":
             changes["FAULT_POINTS"] = str(self.folder / "faults")
@@ -232,7 +235,7 @@ class Cluster:
     # --- the client
 
     def send(self, method: str, path: str, *, accept: tuple[int, ...], **request: Any) -> Any:
-        return insist(lambda: self.url, lambda: self.printed, method, path, accept=accept, **request)
+        return insist(lambda: next(self._urls), lambda: self.printed, method, path, accept=accept, **request)
 
     def collection(self, name: str) -> str:
         """Its id."""

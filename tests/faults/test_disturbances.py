@@ -190,6 +190,20 @@ def test_an_index_that_dies_and_stands_still_loses_and_doubles_nothing(cluster: 
 
 
 @pytest.mark.long_only
+def test_a_slow_index_delays_and_loses_nothing(cluster: Cluster, seed: int) -> None:
+    """It works a tenth of the time, in pieces, from before the first call to after the last."""
+
+    def slowness(over: threading.Event) -> None:
+        while not over.is_set():
+            cluster.signal("index", signal.SIGSTOP)
+            time.sleep(0.45)
+            cluster.signal("index", signal.SIGCONT)
+            time.sleep(0.05)
+
+    endured(cluster, slowness, seed=seed + 8)
+
+
+@pytest.mark.long_only
 def test_a_topic_that_is_deleted_and_made_again_loses_nothing(cluster: Cluster, broker: KafkaBroker, seed: int) -> None:
     connection, topics = KafkaConnection((broker.bootstrap,), timeout_s=10), Topics(cluster.prefix)
 

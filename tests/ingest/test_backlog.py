@@ -23,10 +23,10 @@ class Counted:
 
     def __init__(self, found: int = 0) -> None:
         self.found = found
-        self.asked: list[tuple[tuple[Stage, ...], int | None]] = []
+        self.asked: list[int] = []
 
-    def __call__(self, *stages: Stage, at_most: int | None = None) -> int:
-        self.asked.append((stages, at_most))
+    def __call__(self, *, at_most: int) -> int:
+        self.asked.append(at_most)
         return self.found
 
 
@@ -43,7 +43,7 @@ def test_parses_and_embeddings_are_counted_up_to_the_limit_and_once_for_many_req
     backlog = Backlog(count, limit=10, believed_s=60)
     for _ in range(1_000):
         backlog.expect_room()
-    assert count.asked == [((Stage.PARSE, Stage.EMBED), 10)]
+    assert count.asked == [10]
 
 
 def test_what_was_accepted_since_the_count_counts_too() -> None:
@@ -65,13 +65,29 @@ def test_once_the_count_is_old_it_is_asked_again() -> None:
     assert not is_full(backlog)
 
 
+def test_a_count_that_takes_long_is_believed_the_longer() -> None:
+    asked = 0
+
+    def slow(*, at_most: int) -> int:
+        nonlocal asked
+        asked += 1
+        time.sleep(0.05)
+        return 0
+
+    backlog = Backlog(slow, limit=10, believed_s=0.01)
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        backlog.expect_room()
+    assert asked == 1
+
+
 def test_nobody_waits_for_the_one_who_counts() -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def slow(*_: Stage, at_most: int | None = None) -> int:
+    def slow(*, at_most: int) -> int:
         asked.set()
         assert answer.wait(10)
-        return at_most or 0
+        return at_most
 
     backlog = Backlog(slow, limit=10, believed_s=60)
     verdicts: list[bool] = []
@@ -86,7 +102,7 @@ def test_nobody_waits_for_the_one_who_counts() -> None:
 
 
 def test_a_catalogue_that_is_away_is_said_to_be_away() -> None:
-    def away(*_: Stage, at_most: int | None = None) -> int:
+    def away(*, at_most: int) -> int:
         raise CatalogueUnavailable
 
     with pytest.raises(CatalogueUnavailable):
@@ -124,9 +140,7 @@ def test_a_parse_that_became_an_embedding_still_counts_and_an_erase_does_not(cor
     corpus.send("An eel.", "b")
     corpus.catalogue.documents.delete(corpus.admin, gone.id)
     tasks = corpus.catalogue.tasks
-    assert [tasks.open_count(stage) for stage in (Stage.PARSE, Stage.EMBED, Stage.ERASE)] == [1, 1, 1]
-    assert (tasks.open_count(Stage.PARSE, Stage.EMBED), tasks.open_count()) == (2, 3)
-    assert tasks.open_count(Stage.PARSE, Stage.EMBED, at_most=1) == 1
+    assert (tasks.backlog(at_most=9), tasks.open_count()) == (2, 3)
 
 
 def test_a_batch_for_which_there_is_room_at_its_start_is_taken_whole(corpus: Corpus) -> None:
@@ -150,7 +164,7 @@ def test_the_drop_folder_waits_says_so_and_takes_every_file_in_its_turn(corpus: 
         assert rounds < 20
         drop.restart()  # with what it knows forgotten, as after a crash
         drop.scan()
-        assert corpus.catalogue.tasks.open_count(Stage.PARSE, Stage.EMBED) <= 2
+        assert corpus.catalogue.tasks.backlog(at_most=9) <= 2
         assert ("2 tasks wait" in drop.report.waiting) is (len(drop.documents) < 7)
         assert drop.report.refused == []
         assert drop.report.last_scan == pytest.approx(time.time(), abs=60)

@@ -56,9 +56,11 @@ def running(one: Dispatcher) -> Iterator[threading.Event]:
     stop = threading.Event()
     thread = threading.Thread(target=one.run, args=(stop,))
     thread.start()
-    yield stop
-    stop.set()
-    thread.join(10)
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(10)
     assert not thread.is_alive()
 
 
@@ -194,13 +196,14 @@ def test_a_lost_ring_costs_one_interval(corpus: Corpus, bell: Any) -> None:
 def test_of_two_dispatchers_one_works_and_the_other_takes_over(corpus: Corpus, bell: Any) -> None:
     first, second = MemoryQueue(window=4), MemoryQueue(window=4)
     with running(dispatcher(corpus, second, bell[0], holder="second", poll_s=0.02)) as stop:
-        assert until(lambda: not corpus.catalogue.leases.hold("dispatcher", holder="first", seconds=0.01))
+        corpus.send("An otter.", "a")
+        assert until(lambda: second.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
         with running(dispatcher(corpus, first, bell[0], holder="first", poll_s=0.02)):
-            corpus.send("An otter.")
-            assert until(lambda: second.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
+            corpus.send("Another otter.", "b")
+            assert until(lambda: second.room(Stage.PARSE, Lane.INTERACTIVE) == 2)
             assert first.room(Stage.PARSE, Lane.INTERACTIVE) == 4
             stop.set()
-            assert until(lambda: first.room(Stage.PARSE, Lane.INTERACTIVE) == 3)
+            assert until(lambda: first.room(Stage.PARSE, Lane.INTERACTIVE) == 2)
 
 
 class Unreliable:

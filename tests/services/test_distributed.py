@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from tests.distributed import Distributed, Process
 from tests.kafka_broker import KafkaBroker
@@ -84,6 +85,17 @@ def test_a_document_goes_through_all_processes_and_is_found_answered_changed_and
         assert shown["state"] == "deleted", (shown, install.printed)
 
 
+def sent(broker: KafkaBroker, install: Distributed) -> int:
+    """Messages on all of its topics."""
+    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap)
+    try:
+        mine = [topic for topic in consumer.topics() if topic.startswith(install.prefix)]
+        partitions = [TopicPartition(topic, n) for topic in mine for n in consumer.partitions_for_topic(topic) or ()]
+        return sum(consumer.end_offsets(partitions).values())
+    finally:
+        consumer.close()
+
+
 def test_a_dropped_file_is_found(install: Distributed) -> None:
     (install.drop / "fallen").mkdir(parents=True, exist_ok=True)
     (install.drop / "fallen" / "heron.txt").write_text("A heron stood at the weir the whole morning.")
@@ -135,6 +147,29 @@ def test_a_second_process_of_a_role_joins_and_leaves(install: Distributed) -> No
     second = install.launch("parse", name="parse-2").await_ready()
     assert second.stop() == 0, second.printed
     install.processes.remove(second)
+
+
+def test_one_install_with_everything_works_over_kafka_too(
+    kafka_broker: KafkaBroker, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    with postgres.database() as url:
+        install = Distributed(tmp_path, database=url, bootstrap=kafka_broker.bootstrap)
+        install.environment["RAGSTONE_QDRANT__URL"] = None
+        try:
+            (install.drop / "notes").mkdir(parents=True)
+            (install.drop / "notes" / "avocet.txt").write_text("An avocet waded through the salt pans.")
+            (one,) = install.start("all")
+            with httpx2.Client(base_url=one.url, timeout=90) as client:
+
+                def hits() -> list[str]:
+                    reply = client.post("/v1/search", json={"query": "avocet in the salt pans"})
+                    return [hit["title"] for hit in reply.json()["hits"]]
+
+                assert eventually(hits, within_s=60), install.printed
+            assert sent(kafka_broker, install) >= 2  # to be parsed, and to be embedded
+            assert one.stop() == 0, one.printed
+        finally:
+            install.end()
 
 
 @pytest.mark.parametrize("role", ["parse", "embed", "janitor", "parse,janitor"])
