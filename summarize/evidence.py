@@ -22,8 +22,9 @@ from summarize.expectation import heads, lacks_kind
 from summarize.terms import is_of_calendar, names, question_terms, term
 from summarize.units import Unit
 
-# At even odds both errors weigh the same: silence where there is an answer, an answer where there is none.
-ANSWERED = 0.5
+# Below even odds: an answer is a sentence of a document with its citation, which a reader can check, and silence where
+# there is an answer is nothing that anybody can check.
+ANSWERED = 0.4
 WEIGHTS = {
     "nearness": 3.2,
     "beyond_title": 0.7,
