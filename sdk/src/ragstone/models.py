@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ragstone import notebook, tables
+
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -27,6 +29,9 @@ class Reply(BaseModel):
     """A body we send: clients ignore fields they do not know."""
 
     model_config = ConfigDict(extra="ignore")
+
+    def _repr_html_(self) -> str:
+        return notebook.html_of(self)
 
 
 # --- collections ---
@@ -66,6 +71,44 @@ class Collection(Reply):
     bytes: int
     embedding: EmbeddingInfo
     created_at: datetime
+
+
+# --- keys ---
+
+
+class KeyBody(Request):
+    """`collections` are names and restrict the key to them; left out, it reaches all. `expires_at` is RFC 3339."""
+
+    name: str
+    scopes: list[str] = Field(min_length=1, max_length=5)
+    labels: list[Label] = Field([], max_length=2_000)
+    collections: list[CollectionName] | None = Field(None, max_length=1_000)
+    expires_at: str | None = Field(None, max_length=64)
+
+
+class Key(Reply):
+    """`hint` is how the key begins."""
+
+    id: str
+    name: str
+    hint: str
+    scopes: list[str]
+    labels: list[str]
+    collections: list[str] | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKey(Key):
+    """The one time that the key itself is shown."""
+
+    key: str
+
+
+class Keys(Reply):
+    data: list[Key]
+    next_cursor: str | None
 
 
 # --- documents ---
@@ -127,6 +170,13 @@ class Document(Reply):
     created_at: datetime
     updated_at: datetime
     timeline: list[TimelineEntry]
+
+
+class Decisions(Reply):
+    """`matched`: how many there were. `accepted`: how many of them were decided; none by a dry run."""
+
+    matched: int
+    accepted: int
 
 
 class Box(Reply):
@@ -212,6 +262,10 @@ class SearchReply(Reply):
     hits: list[Hit]
     took_ms: float
     timings: dict[str, float] | None = None
+
+    def to_pandas(self) -> Any:
+        """A DataFrame of the hits. Needs `pip install 'ragstone[pandas]'`."""
+        return tables.frame(self.hits)
 
 
 class AnswerRequest(Request):
@@ -311,11 +365,8 @@ class DeadLetterSelection(Request):
     dry_run: bool = False
 
 
-class DecidedLetters(Reply):
-    """`matched`: how many there were. `accepted`: how many of them were decided; none by a dry run."""
-
-    matched: int
-    accepted: int
+class DecidedLetters(Decisions):
+    """Of dead letters that a selection names."""
 
 
 class DropFile(Reply):
