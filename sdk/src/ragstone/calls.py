@@ -31,7 +31,8 @@ UNSET: Final = Unset.UNSET
 @dataclass(frozen=True, slots=True)
 class Call(Generic[R_co]):
     """`read` makes the reply of a response that is no error. `repeatable`: doing it twice does what doing it once does,
-    so that it is made again when its reply was lost. `takes_s`: what the server may take on purpose."""
+    so that it is made again when its reply was lost. `takes_s`: what the server may take on purpose. `also`: a status
+    of an error that is a reply of this call."""
 
     method: str
     path: str
@@ -42,6 +43,7 @@ class Call(Generic[R_co]):
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
     takes_s: float = 0.0
+    also: int | None = None
 
 
 class Page(Protocol[M_co]):

@@ -276,8 +276,8 @@ class Health(Noun[T]):
 
     @one
     def ready(self) -> Call[models.Readiness]:
-        """What every dependency says of itself. Raises `Unavailable` while one is not there."""
-        return get(models.Readiness, "/readyz")
+        """What every dependency says of itself; not `ready` while one is not there."""
+        return Call("GET", "/readyz", as_model(models.Readiness), repeatable=True, also=503)
 
 
 def _answer(

@@ -227,7 +227,7 @@ def headers_of(key: str | None) -> dict[str, str]:
 
 def read(call: Call[R], response: httpx2.Response) -> R:
     """Raises the error that the response stands for, or `UnexpectedReply`."""
-    if response.is_error:
+    if response.is_error and response.status_code != call.also:
         raise refusal(response)
     try:
         return call.read(response)
