@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -236,6 +237,33 @@ def test_a_pipe_gets_no_colours_and_no_bar(server: RunningServer, tmp_path: Path
     assert found.returncode == 0, found.stderr
     assert "\x1b" not in found.stdout
     assert found.stderr == ""
+
+
+def test_a_terminal_gets_colours_and_bars(server: RunningServer, harbour: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A text on a terminal.")
+    assert "\x1b[32msearchable" in on_terminal(server.url, "documents", "-c", "cli-harbour")
+    sent = on_terminal(server.url, "upload", "-c", "cli-terminal", "--create", "--wait", str(tmp_path / "a.txt"))
+    assert "1/1" in sent
+    assert "Waiting" in sent
+
+
+def on_terminal(url: str, *words: str) -> str:
+    """What a terminal is sent."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"RAGSTONE_URL": url, "TERM": "xterm", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "ragstone", *words]
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        try:
+            while some := os.read(ours, 65536):
+                shown += some
+        except OSError:  # so ends a terminal on Linux
+            pass
+        finally:
+            os.close(ours)
+    assert running.returncode == 0, shown
+    return shown.decode()
 
 
 def test_a_shell_completes_it() -> None:

@@ -26,6 +26,7 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
+PAGE: Final = "200"  # the most that the server gives of a list at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from ragstone import models
 from ragstone.calls import (
+    PAGE,
     UNSET,
     Call,
     Pages,
@@ -31,7 +32,6 @@ from ragstone.uploads import FolderFile, Source, files_of, upload_of
 
 FINAL_STATES: Final = frozenset({"searchable", "partial", "failed", "deleted"})
 _LONGEST_WAIT_S = 60.0  # what the server waits at most in one call
-_PAGE = "200"  # the most that the server gives at once
 _AT_ONCE = 4  # files on their way: enough to hide the way, few enough to leave the server to others
 
 
@@ -99,13 +99,14 @@ class Documents(Noun[T]):
         self,
         /,
         collection: str,
-        sources: Iterable[Source],
+        sources: Iterable[str | Path | BinaryIO],
         *,
         at_once: int = _AT_ONCE,
         report: Report = None,
         **same: Any,
     ) -> Sending:
-        """Sends files, `at_once` of them at a time. What else `upload` takes holds for each of them.
+        """Sends files by their paths, or open ones, `at_once` of them at a time. Attributes that `upload` takes hold
+        for each of them.
 
         A file that fails does not stop the others: it is in `failed`.
         """
@@ -171,7 +172,7 @@ class Documents(Noun[T]):
                 state=state,
                 external_id=external_id,
                 filter=filter,
-                limit=_PAGE,
+                limit=PAGE,
             )
         )
 
@@ -188,12 +189,12 @@ class Documents(Noun[T]):
     @listing
     def elements(self, document_id: str) -> Pages[models.Element]:
         """The parsed elements in reading order."""
-        return Pages(get(models.Elements, _at(document_id) + "/elements", limit=_PAGE))
+        return Pages(get(models.Elements, _at(document_id) + "/elements", limit=PAGE))
 
     @listing
     def chunks(self, document_id: str) -> Pages[models.Chunk]:
         """The chunks in order."""
-        return Pages(get(models.Chunks, _at(document_id) + "/chunks", limit=_PAGE))
+        return Pages(get(models.Chunks, _at(document_id) + "/chunks", limit=PAGE))
 
     @one
     def page_image(self, document_id: str, page: int, *, chunk: str | None = None) -> Call[bytes]:

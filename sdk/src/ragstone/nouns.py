@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from ragstone import models
-from ragstone.calls import UNSET, Call, Pages, Unset, as_model, as_nothing, changed, get, parameters, place, post
+from ragstone.calls import PAGE, UNSET, Call, Pages, Unset, as_model, as_nothing, changed, get, parameters, place, post
 from ragstone.documents import Chunks, Documents
 from ragstone.performing import Noun, T, listing, one, stream
 
-_PAGE = "200"  # the most that the server gives at once
 _EVENTS: Final = {"Accept": "text/event-stream"}
 Mode = Literal["hybrid", "dense", "sparse"]
 
@@ -133,7 +132,7 @@ class Collections(Noun[T]):
     @listing
     def list(self) -> Pages[models.Collection]:
         """The collections one may read, by name."""
-        return Pages(get(models.Collections, "/v1/collections", limit=_PAGE))
+        return Pages(get(models.Collections, "/v1/collections", limit=PAGE))
 
     @one
     def update(
@@ -162,7 +161,7 @@ class DeadLetters(Noun[T]):
     @listing
     def list(self, *, collection: str | None = None, code: str | None = None) -> Pages[models.DeadLetter]:
         """The open ones, newest first."""
-        return Pages(get(models.DeadLetters, "/v1/dead-letters", collection=collection, code=code, limit=_PAGE))
+        return Pages(get(models.DeadLetters, "/v1/dead-letters", collection=collection, code=code, limit=PAGE))
 
     @one
     def get(self, letter_id: str) -> Call[models.DeadLetter]:
@@ -252,7 +251,7 @@ class Keys(Noun[T]):
     @listing
     def list(self) -> Pages[models.Key]:
         """The keys, those that have ended too, without what is secret of them."""
-        return Pages(get(models.Keys, "/v1/keys", limit=_PAGE))
+        return Pages(get(models.Keys, "/v1/keys", limit=PAGE))
 
     @one
     def rotate(self, key_id: str, *, overlap_s: int | None = None) -> Call[models.NewKey]:

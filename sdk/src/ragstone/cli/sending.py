@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -69,7 +70,8 @@ def upload(
             uploads = Uploads(uploads.documents + more.documents, uploads.failed + more.failed)
         documents = uploads.documents
         if wait:
-            documents = [client.documents.wait(document.id, timeout_s=wait_s) for document in documents]
+            with click.progressbar(documents, label="Waiting", file=sys.stderr, hidden=not out.on_terminal) as waiting:
+                documents = [client.documents.wait(document.id, timeout_s=wait_s) for document in waiting]
     _show(out, documents)
     for sent in uploads.failed:
         out.wrong(f"{sent.name}: {sent.error}")
