@@ -100,13 +100,31 @@ def test_a_lost_reply_is_not_asked_for_again_where_it_would_be_done_twice(script
     assert len(scripted.asked) == 1
 
 
+def test_work_is_sent_again_under_the_name_that_it_had(scripted: ScriptedServer) -> None:
+    scripted.replies = [Reply(hang_up=True), Reply(202, DOCUMENT)]
+    with Client(scripted.url, retrying=QUICK) as client:
+        client.documents.upload("notes", b"a text", name="a.txt")
+        client.documents.upload("notes", b"a text", name="a.txt")
+        client.documents.reprocess("d1")
+    names = [asked.headers["Idempotency-Key"] for asked in scripted.asked]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+
+
+def test_what_the_server_is_still_at_is_asked_for_again(scripted: ScriptedServer) -> None:
+    running = Reply(409, problem(409, "request_running", retryable=True), {"Retry-After": "0"})
+    scripted.replies = [running, Reply(202, DOCUMENT)]
+    with Client(scripted.url, retrying=QUICK) as client:
+        assert client.documents.reprocess("d1").id == "d1"
+
+
 def test_a_failure_of_the_server_is_only_tried_again_where_that_does_no_harm(scripted: ScriptedServer) -> None:
     scripted.replies = [Reply(500, problem(500, "internal", retryable=True)), FOUND]
     assert searched(scripted) == 2
     scripted.replies = [Reply(500, problem(500, "internal", retryable=True))]
     scripted.asked.clear()
     with Client(scripted.url, retrying=QUICK) as client, pytest.raises(ServerError):
-        client.dead_letters.redrive("d1")
+        client.keys.rotate("k1")
     assert len(scripted.asked) == 1
 
 

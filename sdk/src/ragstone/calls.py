@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx2
 
@@ -77,6 +78,18 @@ def get(reply: type[M], path: str, *, takes_s: float = 0.0, **params: Any) -> Ca
 def post(reply: type[M], path: str, body: Mapping[str, Any] | None = None, *, repeatable: bool = False) -> Call[M]:
     """A body without what is None: left out means the server's default."""
     return Call("POST", path, as_model(reply), body=None if body is None else given(body), repeatable=repeatable)
+
+
+def post_once(reply: type[M], path: str, body: Mapping[str, Any] | None = None) -> Call[M]:
+    """Work that the server does once, however often it is sent."""
+    sent = None if body is None else given(body)
+    return Call("POST", path, as_model(reply), body=sent, headers=once(), repeatable=True)
+
+
+def once() -> dict[str, str]:
+    """A header that names this call: the server keeps its reply for 24 hours, and gives it again instead of doing the
+    work again."""
+    return {"Idempotency-Key": uuid4().hex}
 
 
 def parameters(params: Mapping[str, Any]) -> dict[str, str]:

@@ -21,9 +21,11 @@ from ragstone.calls import (
     changed,
     get,
     given,
+    once,
     parameters,
     place,
     post,
+    post_once,
 )
 from ragstone.performing import Noun, T, listing, many, one, steps
 from ragstone.sending import Report, Sending
@@ -85,14 +87,14 @@ class Documents(Noun[T]):
             "readers": None if readers is None else list(readers),
             "lane": lane,
         }
-        return post(models.Document, _of(collection), body, repeatable=True)
+        return post_once(models.Document, _of(collection), body)
 
     @one
     def upload_batch(self, collection: str, documents: Iterable[Mapping[str, Any]]) -> Call[models.BatchReply]:
         """Sends up to 1,000 texts in one transaction, each a mapping of what `upload_text` takes. The reply has a
         document or a problem for each, in order."""
         body = {"documents": [dict(document) for document in documents]}
-        return post(models.BatchReply, _of(collection) + ":batch", body, repeatable=True)
+        return post_once(models.BatchReply, _of(collection) + ":batch", body)
 
     @many
     def upload_many(
@@ -222,7 +224,7 @@ class Documents(Noun[T]):
     @one
     def reprocess(self, document_id: str) -> Call[models.Document]:
         """Parses and embeds it again, as a new version; the old one stays live meanwhile."""
-        return post(models.Document, _at(document_id) + ":reprocess")
+        return post_once(models.Document, _at(document_id) + ":reprocess")
 
     @one
     def reprocess_matching(
@@ -231,10 +233,10 @@ class Documents(Noun[T]):
         *,
         filter: Mapping[str, Any] | None = None,  # noqa: A002
         dry_run: bool = False,
-    ) -> Call[models.Decisions]:
+    ) -> Call[models.DecidedDocuments]:
         """Parses and embeds again all documents of a collection, or those that a filter matches."""
         body = {"collection": collection, "filter": filter, "dry_run": dry_run}
-        return post(models.Decisions, "/v1/documents:reprocess", body)
+        return post_once(models.DecidedDocuments, "/v1/documents:reprocess", body)
 
     @one
     def delete(self, document_id: str) -> Call[models.Document]:
@@ -249,11 +251,11 @@ class Documents(Noun[T]):
         *,
         dry_run: bool = False,
         most: int | None = None,
-    ) -> Call[models.Decisions]:
+    ) -> Call[models.DecidedDocuments]:
         """Deletes the documents of a collection that a filter matches; if they are more than `most`, it raises
         `Conflict` and none is deleted."""
         body = {"collection": collection, "filter": dict(filter), "dry_run": dry_run, "max": most}
-        return post(models.Decisions, "/v1/documents:delete", body, repeatable=True)
+        return post(models.DecidedDocuments, "/v1/documents:delete", body, repeatable=True)
 
 
 class Chunks(Noun[T]):
@@ -274,9 +276,8 @@ def _at(document_id: str) -> str:
 
 
 def _upload(collection: str, source: Source, name: str | None, attributes: Mapping[str, Any]) -> Call[models.Document]:
-    """A file is known by its external id or its content, so that sending it twice is sending it once."""
     upload = upload_of(source, name, given(attributes))
-    return Call("POST", _of(collection), as_model(models.Document), upload=upload, repeatable=True)
+    return Call("POST", _of(collection), as_model(models.Document), upload=upload, headers=once(), repeatable=True)
 
 
 def _folder_upload(collection: str, file: FolderFile, lane: models.Lane) -> Call[models.Document]:

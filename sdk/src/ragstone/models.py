@@ -25,13 +25,10 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Reply(BaseModel):
+class Reply(notebook.Shown, BaseModel):
     """A body we send: clients ignore fields they do not know."""
 
     model_config = ConfigDict(extra="ignore")
-
-    def _repr_html_(self) -> str:
-        return notebook.html_of(self)
 
 
 # --- collections ---
@@ -136,6 +133,13 @@ class DocumentChange(Request):
     readers: list[Label] | None = None
 
 
+class DecidedDocuments(Reply):
+    """`matched`: how many there were. `accepted`: to how many of them it will happen; to none by a dry run."""
+
+    matched: int
+    accepted: int
+
+
 class TimelineEntry(Reply):
     version: int
     stage: str
@@ -170,13 +174,6 @@ class Document(Reply):
     created_at: datetime
     updated_at: datetime
     timeline: list[TimelineEntry]
-
-
-class Decisions(Reply):
-    """`matched`: how many there were. `accepted`: how many of them were decided; none by a dry run."""
-
-    matched: int
-    accepted: int
 
 
 class Box(Reply):
@@ -365,8 +362,11 @@ class DeadLetterSelection(Request):
     dry_run: bool = False
 
 
-class DecidedLetters(Decisions):
-    """Of dead letters that a selection names."""
+class DecidedLetters(Reply):
+    """`matched`: how many there were. `accepted`: how many of them were decided; none by a dry run."""
+
+    matched: int
+    accepted: int
 
 
 class DropFile(Reply):

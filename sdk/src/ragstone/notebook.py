@@ -23,10 +23,12 @@ _NESTED = (dict, list, BaseModel)
 _LONGEST_CELL = 300  # characters: a row of a table is a line or two
 
 
-def html_of(reply: BaseModel) -> str:
-    """A reply of any kind; what has no form of its own is a table of one row."""
-    form = _FORMS.get(type(reply).__name__)
-    return listing([reply], more=False) if form is None else form(reply)
+class Shown:
+    """What a notebook shows as HTML; what has no form of its own is a table of one row."""
+
+    def _repr_html_(self) -> str:
+        form = _FORMS.get(type(self).__name__)
+        return listing([self], more=False) if form is None else form(self)
 
 
 def hit(shown: Hit) -> str:
@@ -76,7 +78,7 @@ def document(shown: Document) -> str:
     return f"<div><b>{escape(shown.title)}</b><table>{''.join(cells)}</table></div>"
 
 
-def listing(rows: Sequence[BaseModel], *, more: bool) -> str:
+def listing(rows: Sequence[Any], *, more: bool) -> str:
     """A table of the fields that are no objects or lists."""
     if not rows:
         return "<p>None.</p>"

@@ -7,7 +7,21 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from ragstone import models
-from ragstone.calls import PAGE, UNSET, Call, Pages, Unset, as_model, as_nothing, changed, get, parameters, place, post
+from ragstone.calls import (
+    PAGE,
+    UNSET,
+    Call,
+    Pages,
+    Unset,
+    as_model,
+    as_nothing,
+    changed,
+    get,
+    parameters,
+    place,
+    post,
+    post_once,
+)
 from ragstone.documents import Chunks, Documents
 from ragstone.performing import Noun, T, listing, one, stream
 
@@ -170,7 +184,7 @@ class DeadLetters(Noun[T]):
     @one
     def redrive(self, letter_id: str) -> Call[models.Document]:
         """Tries again, with a clean record."""
-        return post(models.Document, _letter(letter_id) + ":redrive")
+        return post_once(models.Document, _letter(letter_id) + ":redrive")
 
     @one
     def drop(self, letter_id: str) -> Call[None]:
@@ -189,7 +203,7 @@ class DeadLetters(Noun[T]):
     ) -> Call[models.DecidedLetters]:
         """Tries again all that match; nothing given means all."""
         body = _selection(collection, code, since, until, dry_run)
-        return post(models.DecidedLetters, "/v1/dead-letters:redrive", body)
+        return post_once(models.DecidedLetters, "/v1/dead-letters:redrive", body)
 
     @one
     def drop_matching(
