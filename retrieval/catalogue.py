@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
+from retrieval.api_keys import Keys
 from retrieval.documents import (
     Attributes,
     Collection,
@@ -30,10 +31,9 @@ from retrieval.documents import (
     TimelineEntry,
 )
 from retrieval.filters import Condition
+from retrieval.page import Page
 from retrieval.principal import Principal
 from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, TaskPointer
-
-T = TypeVar("T")
 
 ALL: Final = 2**63 - 1
 """Where a count has a bound: none."""
@@ -53,14 +53,6 @@ class Unset:
 
 
 UNSET = Unset()
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list: `next` is where the following one starts, None at the end."""
-
-    items: Sequence[T]
-    next: str | None
 
 
 class Collections(Protocol):
@@ -399,6 +391,9 @@ class Catalogue(Protocol):
 
     @property
     def blobs(self) -> BlobRecords: ...
+
+    @property
+    def keys(self) -> Keys: ...
 
     def changes(self) -> int:
         """A number that moves when another connection may have committed: cheap to ask, for waiters."""

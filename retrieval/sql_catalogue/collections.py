@@ -9,9 +9,10 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from retrieval.catalogue import UNSET, Page, Unset
+from retrieval.catalogue import UNSET, Unset
 from retrieval.documents import Collection, CollectionStatistics, DocumentState
 from retrieval.errors import Conflict, NotFound
+from retrieval.page import Page
 from retrieval.principal import Principal
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, exists, func, or_, select, update
 
-from retrieval.catalogue import Page
 from retrieval.documents import DeadLetter, Document, DocumentState, LetterSelection, Stage
 from retrieval.errors import Conflict, NotFound
+from retrieval.page import Page
 from retrieval.principal import Principal
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, true
 
-from retrieval.catalogue import Page
 from retrieval.documents import (
     Attributes,
     Document,
@@ -18,6 +17,7 @@ from retrieval.documents import (
 )
 from retrieval.errors import Conflict, NotFound
 from retrieval.filters import Condition
+from retrieval.page import Page
 from retrieval.principal import EVERYBODY, Principal
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.acceptance import Acceptance, again, change_attributes

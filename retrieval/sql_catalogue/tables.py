@@ -283,3 +283,20 @@ blobs = Table(
     Column("digest", Words(64), primary_key=True),
     Column("touched_at", Float, nullable=False),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Words(36), primary_key=True),
+    Column("tenant", Words(64), nullable=False),
+    Column("name", Words(200), nullable=False),
+    Column("digest", Words(64), nullable=False, unique=True),  # of the key, which is nowhere
+    Column("hint", Words(16), nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("collections", Json),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Index(None, "tenant", "created_at", "id"),
+)
