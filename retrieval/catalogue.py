@@ -102,7 +102,9 @@ class Collections(Protocol):
         hold nothing but tombstones, and says how many documents it took."""
         ...
 
-    def statistics(self, collection: Collection) -> CollectionStatistics: ...
+    def statistics(self, principal: Principal, collection: Collection) -> CollectionStatistics:
+        """Of the documents that this principal may see."""
+        ...
 
 
 class Documents(Protocol):

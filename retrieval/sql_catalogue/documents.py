@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, true
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, or_, select
 
 from retrieval.documents import (
     Attributes,
@@ -26,6 +26,7 @@ from retrieval.sql_catalogue.remembered import Remembered
 from retrieval.sql_catalogue.rows import as_document, as_entry, select_documents
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import attempts, collections, documents, versions
+from retrieval.sql_catalogue.visibility import may_see
 
 _GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
 # Between two commits searches meet the same documents again: 1 kB each, and one statement less for a search.
@@ -88,7 +89,7 @@ class SqlDocuments:
         after: str | None = None,
         limit: int = 50,
     ) -> Page[Document]:
-        query = select_documents().where(self._may_see(principal), self._conditions.translate(condition))
+        query = select_documents().where(may_see(self._conditions, principal), self._conditions.translate(condition))
         if collection_ids is not None:
             query = query.where(documents.c.collection_id.in_(collection_ids))
         if external_id is not None:
@@ -173,20 +174,11 @@ class SqlDocuments:
             known |= {row.id: _live_state(row) for row in rows}
         return {key: known[key] for key in document_ids if key in known}
 
-    def _may_see(self, principal: Principal) -> ColumnElement[bool]:
-        """The catalogue's half of the permission check: tenant, collections, readers."""
-        parts: list[ColumnElement[bool]] = [documents.c.tenant == principal.tenant]
-        if principal.collections is not None:
-            parts.append(documents.c.collection_id.in_(principal.collections))
-        labels = principal.readable_labels
-        parts.append(true() if labels is None else self._conditions.any_element(documents.c.readers, sorted(labels)))
-        return and_(*parts)
-
     def _visible(
         self, connection: Connection, principal: Principal, document_id: str, *, held: bool = False
     ) -> Row[Any]:
         """The row; nobody else changes one that is held before this transaction ends."""
-        query = select_documents().where(documents.c.id == document_id, self._may_see(principal))
+        query = select_documents().where(documents.c.id == document_id, may_see(self._conditions, principal))
         if held:
             query = query.with_for_update(of=documents)
         row = connection.execute(query).one_or_none()
