@@ -37,10 +37,6 @@ class KeyGrant:
     collections: Mapping[str, str] | None = None
     expires_at: float | None = None
 
-    def principal(self) -> Principal:
-        within = None if self.collections is None else frozenset(self.collections.values())
-        return Principal(self.tenant, self.labels, self.scopes, within)
-
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -51,6 +47,11 @@ class ApiKey:
     grant: KeyGrant
     created_at: float
     revoked_at: float | None
+
+    def principal(self) -> Principal:
+        of = self.grant
+        within = None if of.collections is None else frozenset(of.collections.values())
+        return Principal(of.tenant, of.labels, of.scopes, within, key=self.id)
 
 
 class Keys(Protocol):

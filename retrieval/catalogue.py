@@ -33,6 +33,7 @@ from retrieval.documents import (
 from retrieval.filters import Condition
 from retrieval.page import Page
 from retrieval.principal import Principal
+from retrieval.requests import Recording, Requests
 from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, TaskPointer
 
 ALL: Final = 2**63 - 1
@@ -108,7 +109,9 @@ class Collections(Protocol):
 
 
 class Documents(Protocol):
-    def accept(self, submissions: Sequence[Submission]) -> list[Document | Exception]:
+    def accept(
+        self, submissions: Sequence[Submission], *, recording: Recording | None = None
+    ) -> list[Document | Exception]:
         """Writes versions and owes their parse, all in one transaction; one answer each, in order.
 
         The same content again, while that is live or on its way, only applies the attributes. `NotFound` where the
@@ -152,7 +155,9 @@ class Documents(Protocol):
         """
         ...
 
-    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document:
+    def reprocess(
+        self, principal: Principal, document_id: str, *, fingerprint: str, recording: Recording | None = None
+    ) -> Document:
         """A new version of the newest content that reuses no vector; `Conflict` where that was never stored."""
         ...
 
@@ -268,7 +273,7 @@ class DeadLetters(Protocol):
         """An open one or a closed one; lists hold the open ones."""
         ...
 
-    def redrive(self, principal: Principal, letter_id: str) -> Document:
+    def redrive(self, principal: Principal, letter_id: str, *, recording: Recording | None = None) -> Document:
         """The version starts again; `Conflict` when it is no longer the newest."""
         ...
 
@@ -396,6 +401,9 @@ class Catalogue(Protocol):
 
     @property
     def keys(self) -> Keys: ...
+
+    @property
+    def requests(self) -> Requests: ...
 
     def changes(self) -> int:
         """A number that moves when another connection may have committed: cheap to ask, for waiters."""

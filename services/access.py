@@ -84,7 +84,7 @@ def _principal(key: ApiKey | None) -> Principal:
         raise Unauthorized(f"The key {key.hint}… was revoked: ask an administrator for another.")
     if key.grant.expires_at is not None and key.grant.expires_at <= time.time():
         raise Unauthorized(f"The key {key.hint}… has expired: ask an administrator for another.")
-    return key.grant.principal()
+    return key.principal()
 
 
 def read_bootstrap_key(path: Path) -> str:

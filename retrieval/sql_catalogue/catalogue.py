@@ -20,6 +20,7 @@ from retrieval.sql_catalogue.drop_files import SqlDropFiles
 from retrieval.sql_catalogue.keys import SqlKeys
 from retrieval.sql_catalogue.leases import SqlLeases, holds
 from retrieval.sql_catalogue.ledger import RetryPolicy
+from retrieval.sql_catalogue.requests import SqlRequests
 from retrieval.sql_catalogue.tables import facts
 from retrieval.sql_catalogue.tasks import SqlTasks
 
@@ -56,6 +57,7 @@ class SqlCatalogue:
         self.leases = SqlLeases(database)
         self.blobs = SqlBlobRecords(database)
         self.keys = SqlKeys(database)
+        self.requests = SqlRequests(database)
 
     def fenced(self, lease: str, *, holder: str) -> SqlCatalogue:
         fenced = copy.copy(self)

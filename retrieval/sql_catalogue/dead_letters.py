@@ -12,8 +12,10 @@ from retrieval.documents import DeadLetter, Document, DocumentState, LetterSelec
 from retrieval.errors import Conflict, NotFound
 from retrieval.page import Page
 from retrieval.principal import Principal
+from retrieval.requests import Recording
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.requests import record
 from retrieval.sql_catalogue.rows import as_document, as_letter, select_documents, select_letters
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import dead_letters, documents, versions
@@ -54,7 +56,7 @@ class SqlDeadLetters:
     # --- one is decided ---
 
     @again_on_collision
-    def redrive(self, principal: Principal, letter_id: str) -> Document:
+    def redrive(self, principal: Principal, letter_id: str, *, recording: Recording | None = None) -> Document:
         with self._database.write() as connection:
             known = self._one(connection, principal, letter_id)
             [document] = _held_documents(connection, [known.document_id])
@@ -65,7 +67,9 @@ class SqlDeadLetters:
             if letter.evidence.get("refused_at") == "intake":
                 raise Conflict("The file was refused before it was stored; put a mended one in its place.")
             _start_again(connection, [letter], [document])
-            return as_document(connection.execute(select_documents().where(documents.c.id == document.id)).one())
+            found = as_document(connection.execute(select_documents().where(documents.c.id == document.id)).one())
+            record(connection, recording, [found])
+            return found
 
     @again_on_collision
     def drop(self, principal: Principal, letter_id: str) -> None:

@@ -19,10 +19,12 @@ from retrieval.errors import Conflict, NotFound
 from retrieval.filters import Condition
 from retrieval.page import Page
 from retrieval.principal import EVERYBODY, Principal
+from retrieval.requests import Recording
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.acceptance import Acceptance, again, change_attributes
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.remembered import Remembered
+from retrieval.sql_catalogue.requests import record
 from retrieval.sql_catalogue.rows import as_document, as_entry, select_documents
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import attempts, collections, documents, versions
@@ -61,13 +63,17 @@ class SqlDocuments:
         self._live: Remembered[str, LiveState] = Remembered(database.changes, most=_STATES_KNOWN)
 
     @again_on_collision
-    def accept(self, submissions: Sequence[Submission]) -> list[Document | Exception]:
+    def accept(
+        self, submissions: Sequence[Submission], *, recording: Recording | None = None
+    ) -> list[Document | Exception]:
         with self._database.write() as connection:
             acceptance = Acceptance(connection, submissions, now=time_of(connection))
             answers = [acceptance.accept(submission) for submission in submissions]
             acceptance.flush()
             found = self._by_ids(connection, [answer for answer in answers if isinstance(answer, str)])
-        return [found[answer] if isinstance(answer, str) else answer for answer in answers]
+            results = [found[answer] if isinstance(answer, str) else answer for answer in answers]
+            record(connection, recording, results)
+        return results
 
     def get(self, principal: Principal, document_id: str) -> Document:
         with self._database.read() as connection:
@@ -151,11 +157,15 @@ class SqlDocuments:
             return self._by_ids(connection, [document_id])[document_id]
 
     @again_on_collision
-    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document:
+    def reprocess(
+        self, principal: Principal, document_id: str, *, fingerprint: str, recording: Recording | None = None
+    ) -> Document:
         with self._database.write() as connection:
             document = _columns(self._alive(connection, principal, document_id))
             again(connection, document, reuse_vectors=False, fingerprint=fingerprint, now=time_of(connection))
-            return self._by_ids(connection, [document_id])[document_id]
+            found = self._by_ids(connection, [document_id])[document_id]
+            record(connection, recording, [found])
+            return found
 
     @again_on_collision
     def delete(self, principal: Principal, document_id: str) -> Document:

@@ -300,3 +300,19 @@ api_keys = Table(
     Column("revoked_at", Float),
     Index(None, "tenant", "created_at", "id"),
 )
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("tenant", Words(64), primary_key=True),
+    Column("caller", Words(36), primary_key=True),
+    Column("route", Words(400), primary_key=True),
+    Column("key", Words(255), primary_key=True),
+    Column("digest", Words(64), nullable=False),
+    Column("holder", Words(36), nullable=False),
+    Column("lease_until", Float, nullable=False),
+    Column("status", Integer),
+    Column("body", Words()),
+    Column("created_at", Float, nullable=False),
+    Index(None, "created_at"),
+)

@@ -80,6 +80,16 @@ def document(found: words.Document, timeline: Sequence[words.TimelineEntry]) -> 
     )
 
 
+def only_document(
+    answers: Sequence[words.Document | Exception], timeline: Sequence[words.TimelineEntry] = ()
+) -> wire.Document:
+    """The one that was asked for; raises what it was refused with."""
+    (answer,) = answers
+    if isinstance(answer, Exception):
+        raise answer
+    return document(answer, timeline)
+
+
 def timeline_entry(entry: words.TimelineEntry) -> wire.TimelineEntry:
     return wire.TimelineEntry(
         version=entry.version,

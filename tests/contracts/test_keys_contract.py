@@ -24,7 +24,7 @@ def test_a_key_is_found_by_its_secret_as_it_was_granted_and_the_secret_is_nowher
     assert found == made
     assert found.grant == GRANT
     assert secret.startswith(found.hint)
-    assert found.grant.principal() == Principal("acme", GRANT.labels, GRANT.scopes, frozenset({"id-1"}))
+    assert found.principal() == Principal("acme", GRANT.labels, GRANT.scopes, frozenset({"id-1"}), key=made.id)
     assert catalogue.keys.by_secret(make_secret()) is None
     assert catalogue.keys.by_secret(digest_of(secret)) is None
 
@@ -34,7 +34,7 @@ def test_a_key_of_a_whole_tenant_is_restricted_to_no_collection(catalogue: Catal
     catalogue.keys.create(KeyGrant("acme", "all", frozenset({Scope.ADMIN})), secret)
     found = catalogue.keys.by_secret(secret)
     assert found is not None
-    assert found.grant.principal().collections is None
+    assert found.principal().collections is None
 
 
 def test_whether_a_key_was_ever_made_is_known_after_a_restart_and_after_its_end(opened: Opener) -> None:
