@@ -1,8 +1,8 @@
 """Janitor: looks for what slipped, and says how much it found.
 
 At each round it removes points that are neither live nor of use to an embedding that is owed, owes again what the
-index lacks of a live version, repaints what has an older revision, and sweeps blobs that nothing needs. Drift is a
-figure, not a feeling.
+index lacks of a live version, repaints what has an older revision, sweeps blobs that nothing needs, and forgets
+requests whose time is over. Drift is a figure, not a feeling.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Janitor:
         swept = self._catalogue.blobs.sweep(
             self._blobs.delete, untouched_since=time.time() - self._keep_blobs_s, limit=SWEEP_PORTION
         )
+        self._catalogue.requests.expire(limit=SWEEP_PORTION)
         return Drift(orphans, incomplete, stale, swept)
 
     def _stored(self) -> tuple[Counter[_Group], dict[_Group, int]]:

@@ -62,6 +62,10 @@ class Requests(Protocol):
         """For work that is not one transaction. Raises `CatalogueUnavailable` if the claim was lost."""
         ...
 
+    def expire(self, *, limit: int, kept_s: float = KEPT_S) -> int:
+        """Puts away what is older than its time, at most `limit` of it; how many."""
+        ...
+
     def forget(self, claim: RequestClaim) -> None:
         """It was refused, and may be tried again."""
         ...

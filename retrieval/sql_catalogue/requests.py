@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
@@ -12,9 +11,6 @@ from retrieval.errors import CatalogueUnavailable, InvalidRequest, RequestRunnin
 from retrieval.requests import KEPT_S, Recording, RequestClaim, RequestName, StoredReply
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.tables import requests
-
-# Old ones are put away by whoever comes, a few at a time.
-_SWEPT: Final = 100
 
 
 class SqlRequests:
@@ -25,7 +21,6 @@ class SqlRequests:
     def claim(self, claim: RequestClaim, *, digest: str, lease_s: float) -> StoredReply | None:
         with self._database.write() as connection:
             now = time_of(connection)
-            _sweep(connection, now)
             found = connection.execute(select(requests).where(_named(claim.name)).with_for_update()).one_or_none()
             if found is not None and found.created_at > now - KEPT_S:
                 if found.digest != digest:
@@ -65,6 +60,18 @@ class SqlRequests:
             _keep(connection, claim, reply)
 
     @again_on_collision
+    def expire(self, *, limit: int, kept_s: float = KEPT_S) -> int:
+        old = select(requests.c.tenant, requests.c.caller, requests.c.route, requests.c.key).order_by(
+            requests.c.created_at
+        )
+        with self._database.write() as connection:
+            is_old = requests.c.created_at <= time_of(connection) - kept_s
+            found = connection.execute(old.where(is_old).limit(limit)).all()
+            for row in found:
+                connection.execute(delete(requests).where(_named(RequestName(*row)), is_old))
+            return len(found)
+
+    @again_on_collision
     def forget(self, claim: RequestClaim) -> None:
         with self._database.write() as connection:
             connection.execute(delete(requests).where(_held(claim)))
@@ -80,12 +87,6 @@ def _keep(connection: Connection, claim: RequestClaim, reply: StoredReply) -> No
     kept = update(requests).where(_held(claim)).values(status=reply.status, body=reply.body)
     if connection.execute(kept.returning(requests.c.key)).one_or_none() is None:
         raise CatalogueUnavailable("This request took so long that another took it over: send it again.")
-
-
-def _sweep(connection: Connection, now: float) -> None:
-    old = select(requests.c.tenant, requests.c.caller, requests.c.route, requests.c.key)
-    for row in connection.execute(old.where(requests.c.created_at <= now - KEPT_S).limit(_SWEPT)).all():
-        connection.execute(delete(requests).where(_named(RequestName(*row)), requests.c.created_at <= now - KEPT_S))
 
 
 def _named(name: RequestName) -> ColumnElement[bool]:

@@ -129,6 +129,14 @@ def test_work_whose_reply_cannot_be_told_is_not_done(catalogue: Catalogue, docs:
     assert catalogue.documents.page(ADMIN).items == []
 
 
+def test_what_is_older_than_its_time_is_put_away_a_portion_at_a_time(catalogue: Catalogue) -> None:
+    for number in range(3):
+        assert claim(catalogue, replace(FIRST, name=replace(NAME, key=f"{number}"))) is None
+    assert catalogue.requests.expire(limit=9) == 0
+    assert [catalogue.requests.expire(limit=2, kept_s=-1) for _ in range(3)] == [2, 1, 0]
+    assert claim(catalogue, replace(SECOND, name=replace(NAME, key="0")), digest="other") is None
+
+
 def test_of_many_that_claim_at_once_exactly_one_is_first(catalogue: Catalogue) -> None:
     outcomes: list[str] = []
 
