@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE = "janitor"
 SWEEP_PORTION = 100
 _DOCUMENTS_PORTION = 500
+_REQUESTS_PORTION = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class Janitor:
         swept = self._catalogue.blobs.sweep(
             self._blobs.delete, untouched_since=time.time() - self._keep_blobs_s, limit=SWEEP_PORTION
         )
-        self._catalogue.requests.expire(limit=SWEEP_PORTION)
+        while self._catalogue.requests.expire(limit=_REQUESTS_PORTION) == _REQUESTS_PORTION:
+            pass  # each portion is a transaction of its own
         return Drift(orphans, incomplete, stale, swept)
 
     def _stored(self) -> tuple[Counter[_Group], dict[_Group, int]]:
