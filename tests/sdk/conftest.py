@@ -8,7 +8,7 @@ import pytest
 
 from ragstone import Client
 from tests.running import RunningServer
-from tests.sdk.scripted_server import ScriptedServer
+from tests.sdk.scripted_server import KEY, ScriptedServer
 
 
 @pytest.fixture
@@ -22,3 +22,16 @@ def scripted() -> Iterator[ScriptedServer]:
     scripted = ScriptedServer()
     yield scripted
     scripted.close()
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that asks for a key, and that holds nobody else's documents."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "key").write_text(KEY)
+    running = RunningServer(folder / "data", environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key")})
+    try:
+        yield running.start()
+        assert running.stop() == 0, running.printed
+    finally:
+        running.end()

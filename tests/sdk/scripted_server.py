@@ -126,3 +126,6 @@ DOCUMENT: dict[str, Any] = {
     "updated_at": "2026-01-01T00:00:00Z",
     "timeline": [],
 }
+
+
+KEY = "an-administrators-key-for-the-tests-of-the-sdk"

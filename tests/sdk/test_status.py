@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from ragstone import Client
 from ragstone.cli.status import Standing
 from tests.running import RunningServer, eventually
-from tests.sdk.scripted_server import Reply, ScriptedServer, problem
+from tests.sdk.scripted_server import KEY, Reply, ScriptedServer, problem
 from tests.sdk.test_commands import lines, run
-
-KEY = "an-administrators-key-for-the-tests-of-the-doctor"
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that asks for a key, and that nobody else's documents are on."""
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "key").write_text(KEY)
-    running = RunningServer(folder / "data", environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key")})
-    try:
-        yield running.start()
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()
 
 
 def test_status_says_that_all_is_searchable_and_then_what_is_not(own: RunningServer) -> None:
