@@ -12,16 +12,22 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx2
+
+_FORWARDED = ("Content-Type", "Idempotency-Key")
+
 
 @dataclass(frozen=True)
 class Reply:
-    """`hang_up` closes the connection where the answer would come; `body` that is no bytes goes as JSON."""
+    """`hang_up` closes the connection where the answer would come; `body` that is no bytes goes as JSON. With
+    `forward_to`, the answer is what the server there answers, and a `hang_up` comes after it."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     hang_up: bool = False
     after_s: float = 0.0
+    forward_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
         scripted.asked.append(Asked(self.command, self.path, dict(self.headers), body, time.monotonic()))
         reply = scripted.next()
         time.sleep(reply.after_s)
+        if reply.forward_to is not None:
+            kept = {name: self.headers[name] for name in _FORWARDED if name in self.headers}
+            answer = httpx2.request(self.command, reply.forward_to + self.path, content=body, headers=kept, timeout=60)
+            reply = Reply(answer.status_code, answer.content, hang_up=reply.hang_up)
         if reply.hang_up:
             # A reset and no orderly end, as of a process that was killed.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -21,6 +21,7 @@ from ragstone.errors import (
     UnexpectedReply,
 )
 from ragstone.models import Problem
+from tests.running import RunningServer
 from tests.sdk.scripted_server import DOCUMENT, HITS, Reply, ScriptedServer, problem
 
 QUICK = Retrying(attempts=4, first_s=0.01, longest_s=2.0)
@@ -109,6 +110,19 @@ def test_work_is_sent_again_under_the_name_that_it_had(scripted: ScriptedServer)
     names = [asked.headers["Idempotency-Key"] for asked in scripted.asked]
     assert names[0] == names[1]
     assert len(set(names)) == 3
+
+
+def test_work_whose_reply_was_lost_is_done_once(
+    server: RunningServer, client: Client, scripted: ScriptedServer
+) -> None:
+    client.collections.create("sdk-lost")
+    document = client.documents.wait(client.documents.upload_text("sdk-lost", "A text that is read again.").id)
+    lost, kept = Reply(forward_to=server.url, hang_up=True), Reply(forward_to=server.url)
+    scripted.replies = [lost, lost, kept]
+    with Client(scripted.url, retrying=QUICK) as other:
+        assert other.documents.reprocess(document.id).version == 2
+    assert len(scripted.asked) == 3
+    assert client.documents.wait(document.id).version == 2
 
 
 def test_what_the_server_is_still_at_is_asked_for_again(scripted: ScriptedServer) -> None:

@@ -24,7 +24,6 @@ from ragstone.calls import (
     once,
     parameters,
     place,
-    post,
     post_once,
 )
 from ragstone.performing import Noun, T, listing, many, one, steps
@@ -255,7 +254,7 @@ class Documents(Noun[T]):
         """Deletes the documents of a collection that a filter matches; if they are more than `most`, it raises
         `Conflict` and none is deleted."""
         body = {"collection": collection, "filter": dict(filter), "dry_run": dry_run, "max": most}
-        return post(models.DecidedDocuments, "/v1/documents:delete", body, repeatable=True)
+        return post_once(models.DecidedDocuments, "/v1/documents:delete", body)
 
 
 class Chunks(Noun[T]):
