@@ -93,6 +93,31 @@ class DocumentChange(Request):
     readers: list[Label] | None = None
 
 
+class DocumentsToDelete(Request):
+    """The documents of a collection that the filter lets pass, `{}` for all of them. More than `max` are a refusal, and
+    then none is deleted."""
+
+    collection: CollectionName
+    filter: dict[str, Any]
+    dry_run: bool = False
+    max: int | None = Field(None, ge=0)
+
+
+class DocumentsToReprocess(Request):
+    """The documents of a collection, or those of them that the filter lets pass."""
+
+    collection: CollectionName
+    filter: dict[str, Any] | None = None
+    dry_run: bool = False
+
+
+class DecidedDocuments(Reply):
+    """`matched`: how many there were. `accepted`: to how many of them it will happen; to none by a dry run."""
+
+    matched: int
+    accepted: int
+
+
 class TimelineEntry(Reply):
     version: int
     stage: str
