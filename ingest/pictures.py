@@ -24,7 +24,8 @@ MOST_SIDE = 2**14
 _HEAD = struct.Struct(">IIdd")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = 3
-_TINT = np.array([255, 236, 130], np.uint16)  # multiplied: the print under a box stays as dark as it was
+# Tint and frame only darken, each channel for itself, so that no print is hidden.
+_TINT = np.array([255, 236, 130], np.uint16)
 _EDGE = np.array([214, 110, 0], np.uint8)
 _EDGE_POINTS = 0.75
 # 3: of zlib's levels the one behind which a page hardly gets smaller, only slower.
@@ -60,7 +61,8 @@ class Picture:
             framed[max(top - edge, 0) : bottom + edge, max(left - edge, 0) : right + edge] = True
             tinted[top:bottom, left:right] = True
         page[tinted] = page[tinted] * _TINT // 255
-        page[framed & ~tinted] = _EDGE
+        framed &= ~tinted
+        page[framed] = np.minimum(page[framed], _EDGE)
         return replace(self, pixels=page.tobytes())
 
     def png(self) -> bytes:
