@@ -141,6 +141,18 @@ def test_what_cannot_be_opened_says_why_and_the_next_page_is_drawn(
     assert pictures.draw(saved(tmp_path, pdf("well")), page=1).width > 0
 
 
+def test_colours_are_as_they_are_shown(pictures: PagePictures, tmp_path: Path) -> None:
+    data = io.BytesIO()
+    canvas = Canvas(data, pagesize=(100, 100))
+    canvas.setFillColorRGB(1, 0, 0)
+    canvas.rect(0, 50, 100, 50, stroke=0, fill=1)
+    canvas.showPage()
+    canvas.save()
+    page = pixels(pictures.draw(saved(tmp_path, data.getvalue()), page=1))
+    assert (page[:99] == (255, 0, 0)).all()
+    assert (page[101:] == (255, 255, 255)).all()
+
+
 def test_a_page_beyond_the_last_cannot_be_drawn(pictures: PagePictures, tmp_path: Path) -> None:
     with pytest.raises(Unparseable, match="page 2"):
         pictures.draw(saved(tmp_path, pdf("only one")), page=2)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.made_files import pdf
+from tests.made_files import pdf, pdf_with_a_bad_page
 from tests.running import RunningServer
 from tests.wire_checks import assert_problem, pointers
 
@@ -145,6 +145,13 @@ def test_the_live_versions_page_is_drawn_while_a_newer_one_has_failed(server: Ru
     third = server.finished(server.send_file(birds["collection"], "v.pdf", pdf("Mended."), **sent))
     assert (third["state"], third["live_version"]) == ("searchable", 3)
     assert page_of(server, third, 1).content != before
+
+
+def test_a_page_that_cannot_be_drawn_is_a_422_and_the_others_are_drawn(server: RunningServer, birds: Json) -> None:
+    partial = server.finished(server.send_file(birds["collection"], "bad.pdf", pdf_with_a_bad_page()))
+    assert (partial["state"], partial["pages"]) == ("partial", 2)
+    assert "page 2" in assert_problem(page_of(server, partial, 2), 422, "unparseable")["detail"]
+    assert (pixels(page_of(server, partial, 1)) < 128).any()
 
 
 def test_many_pages_at_once_are_drawn_or_told_to_come_back(server: RunningServer, birds: Json) -> None:
