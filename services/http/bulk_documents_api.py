@@ -16,8 +16,8 @@ from services.http.door import Door
 from services.http.house import Deleting, Home, House, Writing, readable_collection
 from services.http.search_api import condition_of
 
-# Documents of one transaction: half a second at most, for everybody else who writes to SQLite waits for it.
-_PORTION: Final = 200
+# Documents of one transaction: half a second on a busy machine, for everybody else who writes waits for it on SQLite.
+_PORTION: Final = 50
 
 router = APIRouter(prefix="/v1", route_class=Door, tags=["documents"])
 
