@@ -39,13 +39,18 @@ class PagePictures:
     def __init__(
         self,
         *,
+        parsers: str = "ingest.pdfium_pictures:read_whole",
         limits: ParserLimits,
         size: int,
         scratch: Path,
         level: SandboxLevel | None = None,
         allow_none: bool = False,
     ) -> None:
-        """See `ParserPool`. Time is bounded more tightly than a parser's, where `limits` does not do so itself."""
+        """See `ParserPool`. Time is bounded more tightly than a parser's, where `limits` does not do so itself.
+
+        The pages of what `parsers` runs are encoded pictures.
+        """
+        self._parsers = parsers
         self._limits = replace(
             limits,
             cpu_s=min(limits.cpu_s, _CPU_S),
@@ -98,7 +103,7 @@ class PagePictures:
                 raise ParserClosed
             if self._made is None:
                 self._made = ParserStaff(
-                    parsers="ingest.pdfium_pictures:read_whole",
+                    parsers=self._parsers,
                     limits=self._limits,
                     scratch=self._scratch,
                     level=self._level,

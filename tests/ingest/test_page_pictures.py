@@ -173,6 +173,24 @@ def test_a_page_that_takes_too_much_is_ended_and_holds_up_nobody(tmp_path: Path,
         made.close()
 
 
+@pytest.mark.parametrize("page", ["lies", "talks", "dies", "hangs", "is too large"])
+def test_what_a_child_that_was_taken_over_does_it_does_to_its_own_page(tmp_path: Path, page: str) -> None:
+    made = PagePictures(
+        parsers=f"{Path(__file__).with_name('hostile_drawing.py')}:read_whole",
+        limits=ParserLimits(memory_bytes=512 * MIB, wall_s=3.0),
+        size=1,
+        scratch=tmp_path / "scratch",
+    )
+    try:
+        with pytest.raises(Unparseable) as caught:
+            made.draw(saved(tmp_path, page.encode()), page=1)
+        assert caught.value.reason_code == ("parse_limit" if page in ("hangs", "is too large") else "kills_worker")
+        assert "page 1" in str(caught.value).lower()
+        assert made.draw(saved(tmp_path, b"draws"), page=1).pixels == b"\x00\x00\x00"
+    finally:
+        made.close()
+
+
 def test_nothing_runs_before_the_first_page_no_child_outlives_its_page_and_nothing_the_end(tmp_path: Path) -> None:
     before = set(psutil.Process().children(recursive=True))
     made = PagePictures(limits=LIMITS, size=2, scratch=tmp_path / "scratch")
