@@ -10,7 +10,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -27,6 +27,7 @@ from retrieval.errors import EmptyFile, InvalidMetadata, InvalidName, InvalidReq
 from retrieval.filters import check_metadata
 from retrieval.identity import IdentityKind
 from retrieval.principal import EVERYBODY
+from retrieval.requests import Recording
 
 TEXT_MEDIA_TYPES: Final = ("text/plain", "text/markdown", "text/html")
 MAX_TITLE = 1_000
@@ -136,14 +137,14 @@ class Intake:
                 raise
         return Spooled(spooled, digest.hexdigest(), size)
 
-    def accept_file(self, collection: Collection, item: FileItem) -> Document:
+    def accept_file(self, collection: Collection, item: FileItem, *, recording: Recording | None = None) -> Document:
         """Takes one file; the spooled bytes are used up, or gone when it is refused."""
         try:
             submission = self._file_submission(collection, item)
             if item.refusal is None and item.spooled.path is not None:
                 self._catalogue.blobs.touch(collection.tenant, item.spooled.sha256)
                 self._blobs.put(collection.tenant, item.spooled.sha256, item.spooled.path)
-            (answer,) = self._catalogue.documents.accept([submission])
+            (answer,) = self._catalogue.documents.accept([submission], recording=recording)
         finally:
             item.spooled.discard()
         if isinstance(answer, Exception):
@@ -152,7 +153,9 @@ class Intake:
         self._ring()
         return answer
 
-    def accept_texts(self, collection: Collection, items: Sequence[TextItem]) -> list[Document | Exception]:
+    def accept_texts(
+        self, collection: Collection, items: Sequence[TextItem], *, recording: Recording | None = None
+    ) -> list[Document | Exception]:
         """Takes JSON documents in one transaction, all of them if there is room in the backlog for one; what is wrong
         with one is that one's answer."""
         self.expect_room()
@@ -164,10 +167,15 @@ class Intake:
                 answers.append(None)
             except RagstoneError as error:
                 answers.append(error)
-        accepted = iter(self._catalogue.documents.accept(submissions) if submissions else ())
+        if not submissions:
+            return _filled(answers, ())
+        if recording is not None:
+            outer = recording.reply
+            recording = replace(recording, reply=lambda accepted: outer(_filled(answers, accepted)))
+        accepted = self._catalogue.documents.accept(submissions, recording=recording)
         self._backlog.grew(len(submissions))
         self._ring()
-        return [next(accepted) if answer is None else answer for answer in answers]
+        return _filled(answers, accepted)
 
     def _file_submission(self, collection: Collection, item: FileItem) -> Submission:
         name = checked_name(item.name) if item.refusal is None else shown_name(item.name)
@@ -235,6 +243,14 @@ class Intake:
 
 
 _TEXT_NAMES: Final = {"text/plain": "document.txt", "text/markdown": "document.md", "text/html": "document.html"}
+
+
+def _filled(
+    answers: Sequence[Document | Exception | None], accepted: Sequence[Document | Exception]
+) -> list[Document | Exception]:
+    """The answers, with those that were accepted, in their order, in the free places."""
+    left = iter(accepted)
+    return [next(left) if answer is None else answer for answer in answers]
 
 
 def checked_name(name: str) -> str:

@@ -1,8 +1,8 @@
 """Janitor: looks for what slipped, and says how much it found.
 
 At each round it removes points that are neither live nor of use to an embedding that is owed, owes again what the
-index lacks of a live version, repaints what has an older revision, and sweeps blobs that nothing needs. Drift is a
-figure, not a feeling.
+index lacks of a live version, repaints what has an older revision, sweeps blobs that nothing needs, and forgets
+requests whose time is over. Drift is a figure, not a feeling.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LEASE = "janitor"
 SWEEP_PORTION = 100
 _DOCUMENTS_PORTION = 500
+_REQUESTS_PORTION = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Janitor:
         swept = self._catalogue.blobs.sweep(
             self._blobs.delete, untouched_since=time.time() - self._keep_blobs_s, limit=SWEEP_PORTION
         )
+        while self._catalogue.requests.expire(limit=_REQUESTS_PORTION) == _REQUESTS_PORTION:
+            pass  # each portion is a transaction of its own
         return Drift(orphans, incomplete, stale, swept)
 
     def _stored(self) -> tuple[Counter[_Group], dict[_Group, int]]:

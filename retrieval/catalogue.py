@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
+from retrieval.api_keys import Keys
 from retrieval.documents import (
     Attributes,
     Collection,
@@ -32,10 +33,10 @@ from retrieval.documents import (
     TimelineEntry,
 )
 from retrieval.filters import Condition
+from retrieval.page import Page
 from retrieval.principal import Principal
+from retrieval.requests import Recording, Requests
 from retrieval.tasks import Claim, Failure, LiveAttempt, ParseOutcome, Switch, TaskPointer
-
-T = TypeVar("T")
 
 ALL: Final = 2**63 - 1
 """Where a count has a bound: none."""
@@ -55,14 +56,6 @@ class Unset:
 
 
 UNSET = Unset()
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list: `next` is where the following one starts, None at the end."""
-
-    items: Sequence[T]
-    next: str | None
 
 
 class Collections(Protocol):
@@ -112,11 +105,15 @@ class Collections(Protocol):
         hold nothing but tombstones, and says how many documents it took."""
         ...
 
-    def statistics(self, collection: Collection) -> CollectionStatistics: ...
+    def statistics(self, principal: Principal, collection: Collection) -> CollectionStatistics:
+        """Of the documents that this principal may see."""
+        ...
 
 
 class Documents(Protocol):
-    def accept(self, submissions: Sequence[Submission]) -> list[Document | Exception]:
+    def accept(
+        self, submissions: Sequence[Submission], *, recording: Recording | None = None
+    ) -> list[Document | Exception]:
         """Writes versions and owes their parse, all in one transaction; one answer each, in order.
 
         The same content again, while that is live or on its way, only applies the attributes. `NotFound` where the
@@ -160,7 +157,9 @@ class Documents(Protocol):
         """
         ...
 
-    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document:
+    def reprocess(
+        self, principal: Principal, document_id: str, *, fingerprint: str, recording: Recording | None = None
+    ) -> Document:
         """A new version of the newest content that reuses no vector; `Conflict` where that was never stored."""
         ...
 
@@ -290,7 +289,7 @@ class DeadLetters(Protocol):
         """An open one or a closed one; lists hold the open ones."""
         ...
 
-    def redrive(self, principal: Principal, letter_id: str) -> Document:
+    def redrive(self, principal: Principal, letter_id: str, *, recording: Recording | None = None) -> Document:
         """The version starts again; `Conflict` when it is no longer the newest."""
         ...
 
@@ -415,6 +414,12 @@ class Catalogue(Protocol):
 
     @property
     def blobs(self) -> BlobRecords: ...
+
+    @property
+    def keys(self) -> Keys: ...
+
+    @property
+    def requests(self) -> Requests: ...
 
     def changes(self) -> int:
         """A number that moves when another connection may have committed: cheap to ask, for waiters."""

@@ -9,7 +9,7 @@
     │   └── Unparseable             encrypted · damaged · no_text · needs_program · parse_limit · kills_worker
     └── Unavailable                 HTTP 503 + Retry-After · a worker keeps and retries · the SDK retries with backoff
         ├── CatalogueUnavailable · IndexUnavailable · QueueUnavailable · EmbedderBusy · GeneratorUnavailable
-        ├── BacklogFull
+        ├── BacklogFull · RequestRunning (HTTP 409)
         └── StorageFull             HTTP 507
 
 Anything else that is raised is a bug. The first paragraph of a class's docstring is its default message.
@@ -40,6 +40,12 @@ class Unavailable(RagstoneError):
 
     code = "unavailable"
     retry_after_s: ClassVar[float] = 1.0
+
+
+class RequestRunning(Unavailable):
+    """A request with this Idempotency-Key is still at work: ask again when it is done."""
+
+    code = "request_running"
 
 
 class InvalidRequest(Refused):

@@ -18,12 +18,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One caller. `collections` restricts it to collections by id; None means all of the tenant's."""
+    """One caller. `collections` restricts it to collections by id; None means all of the tenant's. `key` is the id of
+    the API key that it called with; empty for the administrator who has none."""
 
     tenant: str
     labels: frozenset[str]
     scopes: frozenset[Scope]
     collections: frozenset[str] | None = None
+    key: str = ""
 
     @property
     def administers(self) -> bool:

@@ -16,11 +16,12 @@ from services.lifeline import Lifeline
 from services.settings import BadSettings, Settings, read_settings
 from services.standing import REFUSED
 
-_PROCESSES = "all, index, documents, search, summary, watch, parse, embed, janitor, models, migrate"
+_PROCESSES = "all, index, documents, search, summary, watch, parse, embed, janitor, models, migrate, keys"
 
 
 def main() -> int:
-    arguments = _arguments().parse_args()
+    given = sys.argv[1:]
+    arguments = None if given[:1] == ["keys"] else _arguments().parse_args(given)
     try:
         settings = read_settings()
         logging.basicConfig(
@@ -28,6 +29,10 @@ def main() -> int:
         )
         for chatty in ("alembic", "kafka"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        if arguments is None:
+            from services.keys_command import run_keys
+
+            return run_keys(settings, given[1:])
         return _run(arguments, settings)
     except (BadSettings, RagstoneError, OSError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):

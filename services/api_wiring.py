@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from retrieval.embedding import Embedder
 from retrieval.errors import Unavailable
 from services import wiring
-from services.access import Access
 from services.courtesy import Courtesy
 from services.http.app import create_app
 from services.http.cursors import Cursors
@@ -39,7 +38,7 @@ def make_app(shared: Shared, *, roles: Sequence[str], supervised: bool) -> FastA
     search = SearchRole(parts.searcher, Permits(settings.search.permits)) if "search" in roles else None
     summary = parts.summary() if "summary" in roles else None
     house = House(
-        access=Access(settings.bootstrap_key_file),
+        access=wiring.open_access(shared),
         catalogue=shared.catalogue,
         index=shared.index,
         blobs=shared.blobs,

@@ -27,7 +27,11 @@ class Layout:
 
     @property
     def catalogue_url(self) -> str:
-        return f"sqlite:///{self.data.resolve() / 'catalogue.db'}"
+        return f"sqlite:///{self.catalogue.resolve()}"
+
+    @property
+    def catalogue(self) -> Path:
+        return self.data / "catalogue.db"
 
     @property
     def index(self) -> Path:

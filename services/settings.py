@@ -286,17 +286,22 @@ class Settings(BaseSettings):
     def _check(self) -> Settings:
         if bool(self.generator.base_url) != bool(self.generator.model):
             raise ValueError("Set RAGSTONE_GENERATOR__BASE_URL and RAGSTONE_GENERATOR__MODEL together, or neither.")
-        if not self.bootstrap_key_file and not _is_loopback(self.host):
-            raise ValueError(
-                f"RAGSTONE_HOST={self.host} is not loopback, and without a key everybody would be an administrator: "
-                "set RAGSTONE_BOOTSTRAP_KEY_FILE, or listen on 127.0.0.1."
-            )
         return self
 
     @property
     def is_alone(self) -> bool:
         """Whether this machine is the whole install: others could neither see its catalogue nor be sent work."""
         return self.database.is_embedded and self.kafka.bootstrap is None
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can call."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def drop_folder(self) -> Path:
@@ -351,15 +356,6 @@ def child_environment(**changes: str) -> dict[str, str]:
 
 def _names_given() -> list[str]:
     return [name.upper() for name in os.environ if name.upper().startswith(PREFIX)]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def user_cache() -> Path:

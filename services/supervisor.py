@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from retrieval.errors import RagstoneError, Unavailable
 from services import wiring
-from services.access import Access
+from services.access import read_bootstrap_key
 from services.layout import DataLock, Layout
 from services.lifeline import stop_on_signals
 from services.listening import address_of, listen
@@ -76,7 +76,8 @@ class Supervisor:
 
     def run(self) -> int:
         stop = stop_on_signals()
-        Access(self._settings.bootstrap_key_file)  # a key that is none refuses before anything starts
+        if self._settings.bootstrap_key_file is not None:
+            read_bootstrap_key(self._settings.bootstrap_key_file)  # one that is none refuses before anything is made
         self._layout.prepare()
         lock = DataLock(self._layout, wait_s=PATIENCE_S)
         self._layout.secret(self._settings.secret_file)
@@ -121,6 +122,7 @@ class Supervisor:
         catalogue = wiring.open_catalogue(self._settings, self._layout, migrate=embedded)
         catalogue.close()
         shared = wiring.share(self._settings)
+        wiring.open_access(shared)
         wiring.keep_model(shared)
         if self._settings.kafka.bootstrap is None:  # otherwise others may work on the same
             shared.catalogue.tasks.predecessors_died()

@@ -23,6 +23,7 @@ from retrieval.errors import Unavailable
 from retrieval.index import Index
 from retrieval.model_folder import find_model_folder, weights_digest
 from retrieval.model_preparation import PreparedModel, prepare
+from services.access import Access
 from services.layout import Layout
 from services.settings import Settings
 
@@ -79,6 +80,12 @@ def open_catalogue(settings: Settings, layout: Layout, *, migrate: bool = False)
     work = settings.work
     policy = RetryPolicy(failures=work.failures, kills=work.kills, base_s=work.retry_base_s)
     return SqlCatalogue(_database_url(settings, layout), policy=policy, migrate=migrate)
+
+
+def open_access(shared: Shared) -> Access:
+    """Refuses an address beyond this machine where no key is asked for."""
+    settings = shared.settings
+    return Access(shared.catalogue.keys, settings.bootstrap_key_file, on_loopback=settings.is_on_loopback)
 
 
 def _database_url(settings: Settings, layout: Layout) -> str:

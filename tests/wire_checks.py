@@ -22,8 +22,9 @@ def assert_problem(reply: httpx2.Response, status: int, code: str) -> dict[str, 
     assert body["title"]
     assert body["detail"]
     assert body["request_id"] == reply.headers["x-request-id"]
-    assert body["retryable"] is (status in {429, 500, 503, 507})
-    assert ("retry-after" in reply.headers) is (status in {429, 503, 507})
+    again = status in {429, 500, 503, 507} or code == "request_running"
+    assert body["retryable"] is again
+    assert ("retry-after" in reply.headers) is (again and status != 500)
     for error in body.get("errors", ()):
         assert set(error) == {"pointer", "detail"}
         assert error["pointer"] == "" or error["pointer"].startswith("/")

@@ -17,8 +17,10 @@ from retrieval.sql_catalogue.database import Database, again_on_collision
 from retrieval.sql_catalogue.dead_letters import SqlDeadLetters
 from retrieval.sql_catalogue.documents import SqlDocuments
 from retrieval.sql_catalogue.drop_files import SqlDropFiles
+from retrieval.sql_catalogue.keys import SqlKeys
 from retrieval.sql_catalogue.leases import SqlLeases, holds
 from retrieval.sql_catalogue.ledger import RetryPolicy
+from retrieval.sql_catalogue.requests import SqlRequests
 from retrieval.sql_catalogue.tables import facts
 from retrieval.sql_catalogue.tasks import SqlTasks
 
@@ -54,6 +56,8 @@ class SqlCatalogue:
         self.drop_files = SqlDropFiles(database)
         self.leases = SqlLeases(database)
         self.blobs = SqlBlobRecords(database)
+        self.keys = SqlKeys(database)
+        self.requests = SqlRequests(database)
 
     def fenced(self, lease: str, *, holder: str) -> SqlCatalogue:
         fenced = copy.copy(self)

@@ -9,15 +9,18 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from retrieval.catalogue import UNSET, Page, Unset
+from retrieval.catalogue import UNSET, Unset
 from retrieval.documents import Collection, CollectionStatistics, DocumentState
 from retrieval.errors import Conflict, NotFound
+from retrieval.page import Page
 from retrieval.principal import Principal
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.remembered import Remembered
 from retrieval.sql_catalogue.rows import as_collection
+from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import collections, documents
+from retrieval.sql_catalogue.visibility import may_see
 
 _TENANTS_KNOWN = 1_000
 
@@ -25,6 +28,7 @@ _TENANTS_KNOWN = 1_000
 class SqlCollections:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._conditions = SqlConditions(sqlite=database.is_sqlite, fields=documents.c.fields)
         self._known: Remembered[str, Sequence[Collection]] = Remembered(database.changes, most=_TENANTS_KNOWN)
 
     def create(
@@ -179,7 +183,7 @@ class SqlCollections:
             connection.execute(update(collections).where(collections.c.id == collection.id).values(deleted_at=now))
         return len(rows)
 
-    def statistics(self, collection: Collection) -> CollectionStatistics:
+    def statistics(self, principal: Principal, collection: Collection) -> CollectionStatistics:
         live = documents.c.live_version.is_not(None)
         query = (
             select(
@@ -189,7 +193,7 @@ class SqlCollections:
                 func.coalesce(func.sum(documents.c.chunks).filter(live), 0).label("chunks"),
                 func.coalesce(func.sum(documents.c.bytes).filter(live), 0).label("bytes"),
             )
-            .where(documents.c.collection_id == collection.id)
+            .where(documents.c.collection_id == collection.id, may_see(self._conditions, principal))
             .group_by(documents.c.state)
         )
         with self._database.read() as connection:

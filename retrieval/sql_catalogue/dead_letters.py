@@ -8,15 +8,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, exists, func, or_, select, update
 
-from retrieval.catalogue import Page
 from retrieval.documents import DeadLetter, Document, DocumentState, LetterSelection, Stage
 from retrieval.errors import Conflict, NotFound
+from retrieval.page import Page
 from retrieval.principal import Principal
+from retrieval.requests import Recording
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.requests import record
 from retrieval.sql_catalogue.rows import as_document, as_letter, select_documents, select_letters
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import dead_letters, documents, versions
+from retrieval.sql_catalogue.visibility import may_see
 
 # The state of a document whose stage is tried again.
 _BEGINS: Final = {Stage.PARSE: DocumentState.RECEIVED, Stage.EMBED: DocumentState.EMBEDDING}
@@ -30,7 +33,7 @@ class SqlDeadLetters:
     def page(
         self, principal: Principal, *, collection_id: str | None, code: str | None, after: str | None, limit: int
     ) -> Page[DeadLetter]:
-        query = select_letters().where(dead_letters.c.closed_at.is_(None), *self._may_see(principal))
+        query = select_letters().where(dead_letters.c.closed_at.is_(None), may_see(self._conditions, principal))
         if collection_id is not None:
             query = query.where(documents.c.collection_id == collection_id)
         if code is not None:
@@ -53,7 +56,7 @@ class SqlDeadLetters:
     # --- one is decided ---
 
     @again_on_collision
-    def redrive(self, principal: Principal, letter_id: str) -> Document:
+    def redrive(self, principal: Principal, letter_id: str, *, recording: Recording | None = None) -> Document:
         with self._database.write() as connection:
             known = self._one(connection, principal, letter_id)
             [document] = _held_documents(connection, [known.document_id])
@@ -64,7 +67,9 @@ class SqlDeadLetters:
             if letter.evidence.get("refused_at") == "intake":
                 raise Conflict("The file was refused before it was stored; put a mended one in its place.")
             _start_again(connection, [letter], [document])
-            return as_document(connection.execute(select_documents().where(documents.c.id == document.id)).one())
+            found = as_document(connection.execute(select_documents().where(documents.c.id == document.id)).one())
+            record(connection, recording, [found])
+            return found
 
     @again_on_collision
     def drop(self, principal: Principal, letter_id: str) -> None:
@@ -117,7 +122,7 @@ class SqlDeadLetters:
             connection.execute(update(dead_letters).where(told).values(announced_at=self._database.clock))
 
     def _among(self, principal: Principal, which: LetterSelection) -> list[Any]:
-        parts = [dead_letters.c.closed_at.is_(None), *self._may_see(principal)]
+        parts = [dead_letters.c.closed_at.is_(None), may_see(self._conditions, principal)]
         if which.collection_id is not None:
             parts.append(documents.c.collection_id == which.collection_id)
         if which.code is not None:
@@ -135,17 +140,8 @@ class SqlDeadLetters:
             parts.append(exists().where(*its_own, versions.c.stored))
         return parts
 
-    def _may_see(self, principal: Principal) -> list[Any]:
-        parts = [dead_letters.c.tenant == principal.tenant]
-        if principal.collections is not None:
-            parts.append(documents.c.collection_id.in_(principal.collections))
-        labels = principal.readable_labels
-        if labels is not None:
-            parts.append(self._conditions.any_element(documents.c.readers, sorted(labels)))
-        return parts
-
     def _one(self, connection: Connection, principal: Principal, letter_id: str, *, held: bool = False) -> Row[Any]:
-        query = select_letters().where(dead_letters.c.id == letter_id, *self._may_see(principal))
+        query = select_letters().where(dead_letters.c.id == letter_id, may_see(self._conditions, principal))
         if held:
             query = query.with_for_update(of=dead_letters)
         row = connection.execute(query).one_or_none()

@@ -7,9 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
-from retrieval.catalogue import Page
 from retrieval.documents import (
     Attributes,
     Document,
@@ -22,14 +21,18 @@ from retrieval.documents import (
 )
 from retrieval.errors import Conflict, NotFound
 from retrieval.filters import Condition
+from retrieval.page import Page
 from retrieval.principal import EVERYBODY, Principal
+from retrieval.requests import Recording
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.acceptance import Acceptance, again, change_attributes
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.remembered import Remembered
+from retrieval.sql_catalogue.requests import record
 from retrieval.sql_catalogue.rows import as_document, as_entry, select_documents
 from retrieval.sql_catalogue.sql_filters import SqlConditions
 from retrieval.sql_catalogue.tables import attempts, collections, documents, versions
+from retrieval.sql_catalogue.visibility import may_see
 
 _GONE = (DocumentState.DELETING.value, DocumentState.DELETED.value)
 # Between two commits searches meet the same documents again: 1 kB each, and one statement less for a search.
@@ -64,13 +67,17 @@ class SqlDocuments:
         self._live: Remembered[str, LiveState] = Remembered(database.changes, most=_STATES_KNOWN)
 
     @again_on_collision
-    def accept(self, submissions: Sequence[Submission]) -> list[Document | Exception]:
+    def accept(
+        self, submissions: Sequence[Submission], *, recording: Recording | None = None
+    ) -> list[Document | Exception]:
         with self._database.write() as connection:
             acceptance = Acceptance(connection, submissions, now=time_of(connection))
             answers = [acceptance.accept(submission) for submission in submissions]
             acceptance.flush()
             found = self._by_ids(connection, [answer for answer in answers if isinstance(answer, str)])
-        return [found[answer] if isinstance(answer, str) else answer for answer in answers]
+            results = [found[answer] if isinstance(answer, str) else answer for answer in answers]
+            record(connection, recording, results)
+        return results
 
     def get(self, principal: Principal, document_id: str) -> Document:
         with self._database.read() as connection:
@@ -92,7 +99,7 @@ class SqlDocuments:
         after: str | None = None,
         limit: int = 50,
     ) -> Page[Document]:
-        query = select_documents().where(self._may_see(principal), self._conditions.translate(condition))
+        query = select_documents().where(may_see(self._conditions, principal), self._conditions.translate(condition))
         if collection_ids is not None:
             query = query.where(documents.c.collection_id.in_(collection_ids))
         if external_id is not None:
@@ -154,11 +161,15 @@ class SqlDocuments:
             return self._by_ids(connection, [document_id])[document_id]
 
     @again_on_collision
-    def reprocess(self, principal: Principal, document_id: str, *, fingerprint: str) -> Document:
+    def reprocess(
+        self, principal: Principal, document_id: str, *, fingerprint: str, recording: Recording | None = None
+    ) -> Document:
         with self._database.write() as connection:
             document = _columns(self._alive(connection, principal, document_id))
             again(connection, document, reuse_vectors=False, fingerprint=fingerprint, now=time_of(connection))
-            return self._by_ids(connection, [document_id])[document_id]
+            found = self._by_ids(connection, [document_id])[document_id]
+            record(connection, recording, [found])
+            return found
 
     @again_on_collision
     def delete(self, principal: Principal, document_id: str) -> Document:
@@ -213,7 +224,7 @@ class SqlDocuments:
 
     def _among(self, principal: Principal, which: DocumentSelection) -> list[ColumnElement[bool]]:
         parts = [
-            self._may_see(principal),
+            may_see(self._conditions, principal),
             documents.c.collection_id == which.collection_id,
             documents.c.state.not_in(_GONE),
             self._conditions.translate(which.condition),
@@ -229,20 +240,11 @@ class SqlDocuments:
             known |= {row.id: _live_state(row) for row in rows}
         return {key: known[key] for key in document_ids if key in known}
 
-    def _may_see(self, principal: Principal) -> ColumnElement[bool]:
-        """The catalogue's half of the permission check: tenant, collections, readers."""
-        parts: list[ColumnElement[bool]] = [documents.c.tenant == principal.tenant]
-        if principal.collections is not None:
-            parts.append(documents.c.collection_id.in_(principal.collections))
-        labels = principal.readable_labels
-        parts.append(true() if labels is None else self._conditions.any_element(documents.c.readers, sorted(labels)))
-        return and_(*parts)
-
     def _visible(
         self, connection: Connection, principal: Principal, document_id: str, *, held: bool = False
     ) -> Row[Any]:
         """The row; nobody else changes one that is held before this transaction ends."""
-        query = select_documents().where(documents.c.id == document_id, self._may_see(principal))
+        query = select_documents().where(documents.c.id == document_id, may_see(self._conditions, principal))
         if held:
             query = query.with_for_update(of=documents)
         row = connection.execute(query).one_or_none()

@@ -283,3 +283,36 @@ blobs = Table(
     Column("digest", Words(64), primary_key=True),
     Column("touched_at", Float, nullable=False),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Words(36), primary_key=True),
+    Column("tenant", Words(64), nullable=False),
+    Column("name", Words(200), nullable=False),
+    Column("digest", Words(64), nullable=False, unique=True),  # of the key, which is nowhere
+    Column("hint", Words(16), nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("collections", Json),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Index(None, "tenant", "created_at", "id"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("tenant", Words(64), primary_key=True),
+    Column("caller", Words(36), primary_key=True),
+    Column("route", Words(400), primary_key=True),
+    Column("key", Words(255), primary_key=True),
+    Column("digest", Words(64), nullable=False),
+    Column("holder", Words(36), nullable=False),
+    Column("lease_until", Float, nullable=False),
+    Column("status", Integer),
+    Column("body", Words()),
+    Column("created_at", Float, nullable=False),
+    Index(None, "created_at"),
+)

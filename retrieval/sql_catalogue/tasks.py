@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
-from retrieval.catalogue import ALL, Page
+from retrieval.catalogue import ALL
 from retrieval.documents import Document, DocumentState, Lane, Outcome, Stage
+from retrieval.page import Page
 from retrieval.sql_catalogue import claims, deaths, due_tasks, ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
 from retrieval.sql_catalogue.ledger import RetryPolicy

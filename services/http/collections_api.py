@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from ingest.intake import check_readers
 from ragstone import models as wire
 from retrieval.documents import Collection
+from retrieval.principal import Principal
 from services.http import shown
 from services.http.door import Door
 from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
@@ -30,7 +31,7 @@ def create(body: wire.NewCollection, principal: Writing, house: Home) -> wire.Co
         default_readers=_readers(house, body.default_readers),
         metadata_schema=_schema(body.metadata_schema),
     )
-    return _shown(house, created)
+    return _shown(house, principal, created)
 
 
 @router.get("", operation_id="list_collections")
@@ -39,7 +40,7 @@ def list_(principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = N
     context = f"collections:{principal.tenant}"
     page = house.catalogue.collections.page(principal, after=house.cursors.open(cursor, context=context), limit=limit)
     return wire.Collections(
-        data=[_shown(house, found) for found in page.items],
+        data=[_shown(house, principal, found) for found in page.items],
         next_cursor=house.cursors.seal(page.next, context=context),
     )
 
@@ -47,7 +48,7 @@ def list_(principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = N
 @router.get("/{collection}", operation_id="get_collection")
 def get(collection: str, principal: Reading, house: Home) -> wire.Collection:
     """One collection with its counts."""
-    return _shown(house, readable_collection(house, principal, collection))
+    return _shown(house, principal, readable_collection(house, principal, collection))
 
 
 @router.patch("/{collection}", operation_id="update_collection")
@@ -59,21 +60,21 @@ def patch(collection: str, body: wire.CollectionChange, principal: Writing, hous
         given["default_readers"] = _readers(house, body.default_readers)
     if "metadata_schema" in given:
         given["metadata_schema"] = _schema(body.metadata_schema)
-    return _shown(house, house.catalogue.collections.update(principal.tenant, collection, **given))
+    return _shown(house, principal, house.catalogue.collections.update(principal.tenant, collection, **given))
 
 
 @router.delete("/{collection}", status_code=202, operation_id="delete_collection")
 def delete(collection: str, principal: Deleting, house: Home) -> wire.Collection:
     """Deletes the collection with its documents: search stops at once, the name is free when they are gone."""
     found = readable_collection(house, principal, collection)
-    shown_before = _shown(house, found)
+    shown_before = _shown(house, principal, found)
     house.catalogue.collections.delete(principal.tenant, collection)
     house.documents.ring()
     return shown_before
 
 
-def _shown(house: House, found: Collection) -> wire.Collection:
-    return shown.collection(found, house.catalogue.collections.statistics(found), house.documents.spec)
+def _shown(house: House, principal: Principal, found: Collection) -> wire.Collection:
+    return shown.collection(found, house.catalogue.collections.statistics(principal, found), house.documents.spec)
 
 
 def _readers(house: House, readers: list[str] | None) -> tuple[str, ...] | None:

@@ -18,6 +18,7 @@ from services.http import shown
 from services.http.collections_api import Cursor, Limit
 from services.http.door import Door
 from services.http.house import Administering, Home, House, Reading, Writing, readable_collection
+from services.http.idempotency import Keyed, Once, digest_of
 
 # Letters that are decided in one transaction: short enough for everybody else who writes, and within what SQLite takes
 # of parameters.
@@ -58,11 +59,18 @@ def get(letter_id: str, principal: Reading, house: Home) -> wire.DeadLetter:
 
 
 @router.post("/dead-letters/{letter_id}:redrive", status_code=202, operation_id="redrive_dead_letter")
-def redrive(letter_id: str, principal: Writing, house: Home) -> wire.Document:
+def redrive(letter_id: str, principal: Writing, house: Home, once: Once) -> wire.Document:
     """Tries again, with a clean record; 409 when its version is no longer the newest."""
-    document = house.catalogue.dead_letters.redrive(principal, letter_id)
-    house.documents.ring()
-    return shown.document(document, house.catalogue.documents.timelines([document.id])[document.id])
+
+    def work(keyed: Keyed) -> wire.Document:
+        document_id = house.catalogue.dead_letters.get(principal, letter_id).document_id
+        timeline = house.catalogue.documents.timelines([document_id])[document_id]
+        recording = keyed.recording(lambda answers: shown.only_document(answers, timeline))
+        document = house.catalogue.dead_letters.redrive(principal, letter_id, recording=recording)
+        house.documents.ring()
+        return shown.document(document, timeline)
+
+    return once.perform(digest_of(), work)
 
 
 @router.delete("/dead-letters/{letter_id}", status_code=204, operation_id="drop_dead_letter")
@@ -73,18 +81,22 @@ def drop(letter_id: str, principal: Administering, house: Home) -> Response:
 
 
 @router.post("/dead-letters:redrive", status_code=202, operation_id="redrive_dead_letters")
-def redrive_many(body: wire.DeadLetterSelection, principal: Writing, house: Home) -> wire.DecidedLetters:
+def redrive_many(body: wire.DeadLetterSelection, principal: Writing, house: Home, once: Once) -> wire.DecidedLetters:
     """Tries all of them again, with a clean record; those that come meanwhile are left, and so are files that were
     refused before they were stored."""
-    which = _selection(body, house, principal, redrivable=True)
     letters = house.catalogue.dead_letters
 
-    def some(which: LetterSelection) -> int:
-        redriven = letters.redrive_some(principal, which, limit=_PORTION)
-        house.documents.ring()
-        return redriven
+    def work(keyed: Keyed) -> wire.DecidedLetters:
+        def some(which: LetterSelection) -> int:
+            keyed.renew()
+            redriven = letters.redrive_some(principal, which, limit=_PORTION)
+            house.documents.ring()
+            return redriven
 
-    return _decided(house, principal, which, some, dry_run=body.dry_run)
+        which = _selection(body, house, principal, redrivable=True)
+        return _decided(house, principal, which, some, dry_run=body.dry_run)
+
+    return once.perform(digest_of(body), work)
 
 
 @router.post("/dead-letters:drop", operation_id="drop_dead_letters")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from json import JSONDecodeError
 from typing import Annotated, Any, BinaryIO
 
@@ -26,6 +27,7 @@ from services.http import shown
 from services.http.collections_api import Cursor, Limit
 from services.http.door import Door, read_json
 from services.http.house import Deleting, Home, House, Reading, Writing, readable_collection
+from services.http.idempotency import Keyed, Once, digest_of
 from services.http.negotiation import JSON, MULTIPART, require_body
 from services.http.problems import problem_of
 from services.http.search_api import condition_of
@@ -65,36 +67,43 @@ _UPLOAD_BODY = {
     operation_id="create_document",
     openapi_extra=_UPLOAD_BODY,
 )
-async def create(collection: str, request: Request, principal: Writing, house: Home) -> wire.Document:
+async def create(collection: str, request: Request, principal: Writing, house: Home, once: Once) -> wire.Document:
     """Takes a file (multipart) or a text (JSON). 202: it is durable and will reach a final state."""
     remedy = f"Send {MULTIPART} with a file, or {JSON} with a text."
     if require_body(request.headers, MULTIPART, JSON, remedy=remedy) == MULTIPART:
         await run_in_threadpool(house.documents.intake.expect_room)  # before the file arrives
         async with request.form(max_files=1, max_fields=16) as form:
-            return await run_in_threadpool(_take_form, house, principal, collection, form)
+            return await run_in_threadpool(_take_form, house, principal, collection, form, once)
     body = await request.body()
-    return await run_in_threadpool(_take_json, house, principal, collection, body)
+    return await run_in_threadpool(_take_json, house, principal, collection, body, once)
 
 
 @router.post("/collections/{collection}/documents:batch", status_code=202, operation_id="create_documents")
 def create_batch(
-    collection: str, body: wire.NewDocuments, request: Request, principal: Writing, house: Home
+    collection: str, body: wire.NewDocuments, request: Request, principal: Writing, house: Home, once: Once
 ) -> wire.BatchReply:
     """Takes up to 1,000 texts in one transaction; what is wrong with one is that one's problem."""
-    with house.documents.permits.one():
-        found = readable_collection(house, principal, collection)
-        items = [_parsed_item(raw) for raw in body.documents]
-        accepted = iter(
-            house.documents.intake.accept_texts(found, [item for item in items if isinstance(item, TextItem)])
+    items = [_parsed_item(raw) for raw in body.documents]
+    texts = [item for item in items if isinstance(item, TextItem)]
+
+    def reply(accepted: Sequence[Document | Exception]) -> wire.BatchReply:
+        left = iter(accepted)
+        answers = [next(left) if isinstance(item, TextItem) else item for item in items]
+        return wire.BatchReply(
+            data=[
+                problem_of(answer, request.state.request_id)
+                if isinstance(answer, Exception)
+                else shown.document(answer, ())
+                for answer in answers
+            ]
         )
-        answers = [next(accepted) if isinstance(item, TextItem) else item for item in items]
-    request_id = request.state.request_id
-    return wire.BatchReply(
-        data=[
-            problem_of(answer, request_id) if isinstance(answer, Exception) else shown.document(answer, ())
-            for answer in answers
-        ]
-    )
+
+    def work(keyed: Keyed) -> wire.BatchReply:
+        found = readable_collection(house, principal, collection)
+        return reply(house.documents.intake.accept_texts(found, texts, recording=keyed.recording(reply)))
+
+    with house.documents.permits.one():
+        return once.perform(digest_of(body.documents), work)
 
 
 @router.get("/documents", operation_id="list_documents")
@@ -223,11 +232,21 @@ def patch(document_id: str, body: wire.DocumentChange, principal: Writing, house
 
 
 @router.post("/documents/{document_id}:reprocess", status_code=202, operation_id="reprocess_document")
-def reprocess(document_id: str, principal: Writing, house: Home) -> wire.Document:
+def reprocess(document_id: str, principal: Writing, house: Home, once: Once) -> wire.Document:
     """Parses and embeds again as a new version; the old one stays live meanwhile."""
-    house.catalogue.documents.reprocess(principal, document_id, fingerprint=house.documents.fingerprint)
-    house.documents.ring()
-    return _fresh(house, principal, document_id)
+    timeline = house.catalogue.documents.timelines([document_id])[document_id]
+
+    def work(keyed: Keyed) -> wire.Document:
+        found = house.catalogue.documents.reprocess(
+            principal,
+            document_id,
+            fingerprint=house.documents.fingerprint,
+            recording=keyed.recording(lambda answers: shown.only_document(answers, timeline)),
+        )
+        house.documents.ring()
+        return shown.document(found, timeline)
+
+    return once.perform(digest_of(), work)
 
 
 @router.delete("/documents/{document_id}", status_code=202, operation_id="delete_document")
@@ -241,7 +260,7 @@ def delete(document_id: str, principal: Deleting, house: Home) -> wire.Document:
 # --- reading what was sent ---
 
 
-def _take_form(house: House, principal: Principal, collection: str, form: FormData) -> wire.Document:
+def _take_form(house: House, principal: Principal, collection: str, form: FormData, once: Keyed) -> wire.Document:
     unknown = set(form) - _FORM_FIELDS
     if unknown:
         raise InvalidRequest(f"{min(unknown)} is not a field here.", pointer=f"/{min(unknown)}")
@@ -261,16 +280,29 @@ def _take_form(house: House, principal: Principal, collection: str, form: FormDa
             attributes=_form_attributes(house, fields),
             lane=_lane(fields["lane"]),
         )
-        return shown.document(house.documents.intake.accept_file(found, item), ())
+        sent = digest_of(item.name, item.declared_type, item.spooled.sha256, sorted(fields.items(), key=str))
+        try:
+            return once.perform(
+                sent,
+                lambda keyed: shown.document(
+                    house.documents.intake.accept_file(found, item, recording=keyed.recording(shown.only_document)),
+                    (),
+                ),
+            )
+        finally:
+            item.spooled.discard()  # a request that was done before needs nothing of it
 
 
-def _take_json(house: House, principal: Principal, collection: str, body: bytes) -> wire.Document:
-    with house.documents.permits.one():
+def _take_json(house: House, principal: Principal, collection: str, body: bytes, once: Keyed) -> wire.Document:
+    item = _text_item(_validated(body))
+
+    def work(keyed: Keyed) -> wire.Document:
         found = readable_collection(house, principal, collection)
-        (answer,) = house.documents.intake.accept_texts(found, [_text_item(_validated(body))])
-    if isinstance(answer, Exception):
-        raise answer
-    return shown.document(answer, ())
+        recording = keyed.recording(shown.only_document)
+        return shown.only_document(house.documents.intake.accept_texts(found, [item], recording=recording))
+
+    with house.documents.permits.one():
+        return once.perform(hashlib.sha256(body).hexdigest(), work)
 
 
 def _validated(body: bytes) -> wire.NewDocument:

@@ -30,6 +30,7 @@ _STATUS: Final[dict[type[errors.RagstoneError], int]] = {
     errors.TooLarge: 413,
     errors.UnsupportedType: 415,
     errors.StorageFull: 507,
+    errors.RequestRunning: 409,
     errors.Unavailable: 503,
 }
 # What the framework itself says no to, in our codes.
@@ -96,7 +97,7 @@ def install(app: FastAPI) -> None:
             problem.detail = "There is nothing at this address; /openapi.json says what there is."
         if isinstance(error, errors.Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
-        if problem.status in {503, 507}:
+        if problem.status in {503, 507} or isinstance(error, errors.RequestRunning):
             wait = error.retry_after_s if isinstance(error, errors.Unavailable) else errors.StorageFull.retry_after_s
             headers["Retry-After"] = str(max(1, round(wait)))
         if problem.status == 500:

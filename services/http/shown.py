@@ -10,6 +10,7 @@ from ingest.chunk_file import ChunkFile, StoredElement
 from ragstone import models as wire
 from retrieval import chunks
 from retrieval import documents as words
+from retrieval.api_keys import ApiKey
 from retrieval.catalogue import DropFile, DropReport
 from retrieval.embedding import EmbeddingSpec
 from retrieval.principal import EVERYBODY
@@ -32,6 +33,24 @@ def collection(found: words.Collection, statistics: words.CollectionStatistics, 
         embedding=wire.EmbeddingInfo(model=spec.model, dimension=spec.dimension),
         created_at=moment(found.created_at),
     )
+
+
+def key(found: ApiKey) -> wire.Key:
+    return wire.Key(
+        id=found.id,
+        name=found.grant.name,
+        hint=found.hint,
+        scopes=sorted(found.grant.scopes),
+        labels=sorted(found.grant.labels),
+        collections=None if found.grant.collections is None else sorted(found.grant.collections),
+        created_at=moment(found.created_at),
+        expires_at=None if found.grant.expires_at is None else moment(found.grant.expires_at),
+        revoked_at=None if found.revoked_at is None else moment(found.revoked_at),
+    )
+
+
+def new_key(found: ApiKey, secret: str) -> wire.NewKey:
+    return wire.NewKey(**key(found).model_dump(), key=secret)
 
 
 def document(found: words.Document, timeline: Sequence[words.TimelineEntry]) -> wire.Document:
@@ -59,6 +78,16 @@ def document(found: words.Document, timeline: Sequence[words.TimelineEntry]) -> 
         updated_at=moment(found.updated_at),
         timeline=[timeline_entry(entry) for entry in timeline],
     )
+
+
+def only_document(
+    answers: Sequence[words.Document | Exception], timeline: Sequence[words.TimelineEntry] = ()
+) -> wire.Document:
+    """The one that was asked for; raises what it was refused with."""
+    (answer,) = answers
+    if isinstance(answer, Exception):
+        raise answer
+    return document(answer, timeline)
 
 
 def timeline_entry(entry: words.TimelineEntry) -> wire.TimelineEntry:

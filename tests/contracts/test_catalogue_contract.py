@@ -841,7 +841,7 @@ NEW_VERSIONS: dict[str, Callable[[Catalogue, Collection], Any]] = {
 def test_a_new_version_that_is_not_live_changes_nothing_that_is_shown_filtered_or_counted(
     catalogue: Catalogue, docs: Collection, first: Document, became: str
 ) -> None:
-    counted = catalogue.collections.statistics(docs)
+    counted = catalogue.collections.statistics(ADMIN, docs)
     NEW_VERSIONS[became](catalogue, docs)
     document = get(catalogue, first)
     assert document.version > (document.live_version or 0) == 1
@@ -849,7 +849,7 @@ def test_a_new_version_that_is_not_live_changes_nothing_that_is_shown_filtered_o
     assert (document.rev, due(catalogue, Stage.REPAINT)) == (first.rev, [])
     assert page_of(catalogue, title="First", media_type="text/plain", pages=3, language="en", source="a.txt") != []
     assert page_of(catalogue, **{"$or": [{"media_type": "text/html"}, {"title": "Second"}, {"pages": 9}]}) == []
-    after = catalogue.collections.statistics(docs)
+    after = catalogue.collections.statistics(ADMIN, docs)
     assert (after.live, after.chunks, after.bytes) == (counted.live, counted.chunks, counted.bytes)
     assert catalogue.documents.content_digest(document) == (first.sha256, "one")
     assert catalogue.documents.live_states([document.id])[document.id].title == "First"
@@ -868,7 +868,7 @@ def test_the_switch_shows_the_new_version_and_repaints_what_a_filter_asks(
     assert document.rev == first.rev + 1
     assert claimed(catalogue, Stage.REPAINT).document == document
     assert page_of(catalogue, media_type="text/html", pages=9, title="Second") == [document]
-    assert catalogue.collections.statistics(docs).bytes == size
+    assert catalogue.collections.statistics(ADMIN, docs).bytes == size
     assert catalogue.documents.content_digest(document)[0] == document.sha256
 
 
@@ -1100,7 +1100,7 @@ def test_a_collection_is_deleted_in_portions_and_its_name_is_free_afterwards(
     assert again.id != docs.id
     with pytest.raises(Conflict):
         catalogue.collections.create("acme", "docs")
-    assert catalogue.collections.statistics(again).total == 0
+    assert catalogue.collections.statistics(ADMIN, again).total == 0
     assert get(catalogue, other).state is S.SEARCHABLE
     assert accept(catalogue, submission(again, "d0")).version == 1
 
@@ -1137,9 +1137,21 @@ def test_statistics_count_live_versions_and_leave_tombstones_out_of_the_total(
     accept(catalogue, submission(docs, "new"))
     catalogue.documents.delete(ADMIN, gone.id)
     upkeep(catalogue)
-    found = catalogue.collections.statistics(docs)
+    found = catalogue.collections.statistics(ADMIN, docs)
     assert (found.total, found.live, found.chunks, found.bytes) == (2, 1, 2, 7)
     assert found.by_state == {"searchable": 1, "received": 1, "deleted": 1}
+
+
+def test_statistics_count_what_one_may_see(catalogue: Catalogue, docs: Collection) -> None:
+    live(catalogue, docs, "open", "12345")
+    hidden = live(catalogue, docs, "hidden", "1234567")
+    catalogue.documents.patch(ADMIN, hidden.id, Attributes(readers=("group:a",)), readers_reset=False)
+    held = Principal("acme", frozenset({"group:a"}), frozenset({Scope.READ}))
+    other = Principal("acme", frozenset({"group:b"}), frozenset({Scope.READ}))
+    elsewhere = Principal("acme", frozenset({"group:a"}), frozenset({Scope.READ}), frozenset())
+    seen = [catalogue.collections.statistics(one, docs) for one in (ADMIN, held, other, elsewhere)]
+    assert [(one.total, one.live, one.bytes) for one in seen] == [(2, 2, 12), (2, 2, 12), (1, 1, 5), (0, 0, 0)]
+    assert seen[2].by_state == {"searchable": 1}
 
 
 # --- changing ----------------------------------------------------------------------------------------------------
@@ -1775,6 +1787,9 @@ CASES: dict[str, Case] = {
     "Collections.ever_named": lambda c, p, d, _: [
         x for x in c.collections.ever_named(p, "docs") if x.id == d.collection_id
     ],
+    "Collections.statistics": lambda c, p, _, __: list(
+        c.collections.statistics(p, c.collections.by_name("acme", "docs")).by_state
+    ),
     "Documents.get": lambda c, p, d, _: c.documents.get(p, d.id),
     "Documents.page": lambda c, p, _, __: c.documents.page(p).items,
     "Documents.patch": lambda c, p, d, _: c.documents.patch(p, d.id, Attributes(title="x"), readers_reset=False),
@@ -1812,12 +1827,13 @@ def test_every_method_that_takes_a_principal_is_tried_below() -> None:
     assert asked == CASES.keys()
 
 
-# Labels are of documents; a tenant's collections are seen by all of its principals.
+# Labels are of documents; a tenant's collections are seen by all of its principals, but what is counted in them is not.
+SEEN_BY_ALL = {"Collections.readable", "Collections.page", "Collections.ever_named"}
 HIDING = [
     (method, who)
     for method in CASES
     for who in ("another tenant", "no label", "another collection")
-    if not (who == "no label" and method.startswith("Collections."))
+    if not (who == "no label" and method in SEEN_BY_ALL)
 ]
 
 

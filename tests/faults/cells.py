@@ -119,7 +119,7 @@ def _play(cluster: Cluster, name: str, collection: str, outcome: Outcome, chance
     else:
         doing = threading.Thread(target=cluster.submit, args=(name, key, text))
     doing.start()
-    pid = _reached(cluster, armed)
+    pid = _reached(cluster, armed, outcome.document)
     if cell.action == STOP:
         time.sleep(STANDSTILL_S)
         cluster.wake(pid)
@@ -146,10 +146,10 @@ def _arrived(cluster: Cluster, document: str) -> None:
         assert time.monotonic() < deadline, f"never searchable: {cluster.state(document)}"
 
 
-def _reached(cluster: Cluster, armed: str) -> int:
+def _reached(cluster: Cluster, armed: str, document: str) -> int:
     deadline = time.monotonic() + REACHED_S
     while (pid := cluster.fired(armed)) is None:
-        assert time.monotonic() < deadline, "the step was never reached"
+        assert time.monotonic() < deadline, f"never reached: {cluster.owed(document)}\n{cluster.stacks()}"
         time.sleep(0.02)
     return pid
 

@@ -136,10 +136,20 @@ class Cluster:
         except ProcessLookupError:
             return
 
+    def stacks(self) -> str:
+        """What the threads of every process are at, and what it printed before."""
+        for name in self._members:
+            self.signal(name, signal.SIGUSR1)
+        time.sleep(1)
+        return self._printed(12_000)
+
     @property
     def printed(self) -> str:
+        return self._printed(1_500)
+
+    def _printed(self, chars: int) -> str:
         return "\n".join(
-            f"--- {name}\n" + member.output.read_text(errors="replace")[-1500:]
+            f"--- {name}\n" + member.output.read_text(errors="replace")[-chars:]
             for name, member in self._members.items()
             if member.output.exists()
         )
@@ -258,6 +268,11 @@ class Cluster:
     def state(self, document: str, *, wait_s: int = 0) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.send("GET", f"/v1/documents/{document}", params={"wait": wait_s}, accept=(200,))
         return found
+
+    def owed(self, document: str) -> list[tuple[Any, ...]]:
+        """Its open tasks, as they are in the catalogue."""
+        query = f"SELECT * FROM tasks WHERE document_id = '{document}' AND done_at IS NULL"
+        return self.postgres.rows(query, self.database)
 
     def id_of(self, collection_id: str, key: str) -> str:
         return document_id("default", collection_id, IdentityKind.EXTERNAL_ID, key)

@@ -69,12 +69,11 @@ class FaultPoints:
 
     def install(self) -> None:
         """Wraps the steps of this process."""
-        self._step(Intake, "accept_file", "accept", lambda _collection, item: [item.spooled.sha256])
+        self._step(Intake, "accept_file", "accept", lambda _collection, item, **_: [item.spooled.sha256])
         self._step(FolderBlobs, "put", "blob", lambda _tenant, digest, _source: [digest])
-        self._step(SqlDocuments, "accept", "row", lambda submissions: [one.content.sha256 for one in submissions])
+        self._step(SqlDocuments, "accept", "row", lambda submissions, **_: [one.content.sha256 for one in submissions])
         self._step(ParserPool, "parse", "parse", lambda *_, **__: self._here())
         self._step(FolderBlobs, "put_bytes", "chunk_file", lambda *_: self._here())
-        self._step(EmbedStage, "_embed", "embed", lambda portions: [one.document.claim.document.id for one in portions])
         self._step(SocketIndex, "upsert", "upsert", lambda _, points: {one.placement.document_id for one in points})
         self._step(SocketIndex, "count", "count", lambda *_: self._here())
         self._step(Publisher, "_probe", "probe", lambda _, where, __: [where.document_id])
@@ -84,6 +83,7 @@ class FaultPoints:
         self._step(SqlTasks, "done", "record", lambda claim, **_: [claim.document.id])
         self._within(ParseStage, "run")
         self._within(Publisher, "publish")
+        self._embedding()
         self._queue()
 
     def fire(self, point: str, edge: str, tokens: Iterable[str]) -> None:
@@ -140,6 +140,25 @@ class FaultPoints:
             yield
         finally:
             self._current.document = None
+
+    def _embedding(self) -> None:
+        """One call for the vectors of several documents, before any of them is written."""
+        embed, vectors = EmbedStage._embed, EmbedStage._vectors
+        current: list[str] = []  # a stage has one thread
+
+        def embedding(stage: Any, portions: Any) -> None:
+            current[:] = [one.document.claim.document.id for one in portions]
+            embed(stage, portions)
+
+        def computing(stage: Any, texts: Any) -> Any:
+            known = list(current)
+            self.fire("embed", "before", known)
+            found = vectors(stage, texts)
+            self.fire("embed", "after", known)
+            return found
+
+        EmbedStage._embed = embedding  # type: ignore[method-assign]
+        EmbedStage._vectors = computing  # type: ignore[method-assign]
 
     def _here(self) -> list[str]:
         document = getattr(self._current, "document", None)

@@ -8,6 +8,7 @@ and, when one has ended, {"ended", "status"}. All of them die with it, and it wi
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
 import json
 import os
@@ -94,6 +95,7 @@ def _become(order: dict[str, Any]) -> None:
     os.dup2(silence, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    faulthandler.register(signal.SIGUSR1)  # what its threads are at, for a test that waits in vain
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.argv = ["services", *order["argv"]]

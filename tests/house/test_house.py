@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from services.http.app import ROUTERS, create_app
+from services.http.door import Door
 from services.settings import setting_names
 from tools.make_reference import REFERENCE, settings_page
 
@@ -261,6 +262,16 @@ def served_routes() -> set[str]:
     app = create_app(house, roles=tuple(ROUTERS), file_bytes=1, json_bytes=1, requests=1, generations=1)
     paths = app.openapi()["paths"]
     return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+
+def test_every_route_declares_the_scope_it_needs() -> None:
+    """By the type of its principal; health is nobody's business and everybody's."""
+    routes = [route for routers in ROUTERS.values() for router in routers for route in router.routes]
+    assert len(routes) > 30
+    for route in routes:
+        assert isinstance(route, Door), route
+        needed = [one.call.__name__ for one in route.dependant.dependencies if one.call is not None]
+        assert [name for name in needed if name.startswith("principal_who_may_")], f"{route.path} declares no scope"
 
 
 def test_the_api_reference_lists_exactly_the_routes_that_are_served() -> None:

@@ -94,16 +94,30 @@ def test_more_than_a_portion_is_deleted_with_one_call(server: RunningServer) -> 
 
 
 def test_documents_are_reprocessed_and_the_old_versions_stay_live_meanwhile(server: RunningServer) -> None:
-    documents = ships(server, "again")
-    found = decide(server, "reprocess", collection="again", filter={"metadata.year": {"$lt": 2022}})
+    documents = ships(server, "reprocessed")
+    found = decide(server, "reprocess", collection="reprocessed", filter={"metadata.year": {"$lt": 2022}})
     assert found == {"matched": 2, "accepted": 2}
-    assert found_in(server, "again") == {"s0", "s1", "s2", "s3"}
+    assert found_in(server, "reprocessed") == {"s0", "s1", "s2", "s3"}
     after = [server.finished(document) for document in documents]
     assert [(one["state"], one["version"], one["live_version"]) for one in after] == [
         ("searchable", 2, 2), ("searchable", 2, 2), ("searchable", 1, 1), ("searchable", 1, 1),
     ]  # fmt: skip
-    assert decide(server, "reprocess", collection="again") == {"matched": COUNT, "accepted": COUNT}
+    assert decide(server, "reprocess", collection="reprocessed") == {"matched": COUNT, "accepted": COUNT}
     assert [server.finished(document)["version"] for document in documents] == [3, 3, 2, 2]
+
+
+@pytest.mark.parametrize("decision", ["delete", "reprocess"])
+def test_a_call_that_is_sent_again_under_its_key_happens_once(server: RunningServer, decision: str) -> None:
+    documents = ships(server, f"keyed-{decision}")
+    headers = {"Idempotency-Key": f"many-{decision}"}
+    body = {"collection": f"keyed-{decision}", "filter": {"metadata.year": 2020}}
+    first, again = (server.http.post(f"/v1/documents:{decision}", json=body, headers=headers) for _ in range(2))
+    assert (first.status_code, first.json()) == (202, {"matched": 1, "accepted": 1})
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert [server.finished(document)["version"] for document in documents] == [2, 1, 1, 1]
+    other = server.http.post(f"/v1/documents:{decision}", json={**body, "filter": {}}, headers=headers)
+    assert_problem(other, 422, "invalid_request")
 
 
 def test_what_failed_is_reprocessed_and_what_was_never_stored_is_not_accepted(server: RunningServer) -> None:

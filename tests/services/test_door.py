@@ -24,6 +24,7 @@ JSON_CALLS = (
     ("POST", "/v1/documents:reprocess"),
     ("POST", "/v1/dead-letters:redrive"),
     ("POST", "/v1/dead-letters:drop"),
+    ("POST", "/v1/keys"),
 )
 NO_JSON = (None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "*/*")
 

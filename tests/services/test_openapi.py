@@ -104,6 +104,9 @@ def test_what_a_call_answers_with_when_it_works_is_documented(description: dict[
         "redrive_dead_letter": "202",
         "redrive_dead_letters": "202",
         "drop_dead_letter": "204",
+        "create_key": "201",
+        "rotate_key": "201",
+        "revoke_key": "204",
     }
     for path, method, operation in operations(description):
         works = [status for status in operation["responses"] if status.startswith("2")]

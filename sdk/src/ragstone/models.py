@@ -68,6 +68,44 @@ class Collection(Reply):
     created_at: datetime
 
 
+# --- keys ---
+
+
+class KeyBody(Request):
+    """`collections` are names and restrict the key to them; left out, it reaches all. `expires_at` is RFC 3339."""
+
+    name: str
+    scopes: list[str] = Field(min_length=1, max_length=5)
+    labels: list[Label] = Field([], max_length=2_000)
+    collections: list[CollectionName] | None = Field(None, max_length=1_000)
+    expires_at: str | None = Field(None, max_length=64)
+
+
+class Key(Reply):
+    """`hint` is how the key begins."""
+
+    id: str
+    name: str
+    hint: str
+    scopes: list[str]
+    labels: list[str]
+    collections: list[str] | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKey(Key):
+    """The one time that the key itself is shown."""
+
+    key: str
+
+
+class Keys(Reply):
+    data: list[Key]
+    next_cursor: str | None
+
+
 # --- documents ---
 
 
@@ -91,24 +129,6 @@ class DocumentChange(Request):
     title: str | None = None
     metadata: Metadata | None = None
     readers: list[Label] | None = None
-
-
-class DocumentsToDelete(Request):
-    """The documents of a collection that the filter lets pass, `{}` for all of them. More than `max` are a refusal, and
-    then none is deleted."""
-
-    collection: CollectionName
-    filter: dict[str, Any]
-    dry_run: bool = False
-    max: int | None = Field(None, ge=0)
-
-
-class DocumentsToReprocess(Request):
-    """The documents of a collection, or those of them that the filter lets pass."""
-
-    collection: CollectionName
-    filter: dict[str, Any] | None = None
-    dry_run: bool = False
 
 
 class DecidedDocuments(Reply):
