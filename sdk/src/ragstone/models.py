@@ -131,6 +131,13 @@ class DocumentChange(Request):
     readers: list[Label] | None = None
 
 
+class DecidedDocuments(Reply):
+    """`matched`: how many there were. `accepted`: to how many of them it will happen; to none by a dry run."""
+
+    matched: int
+    accepted: int
+
+
 class TimelineEntry(Reply):
     version: int
     stage: str
