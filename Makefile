@@ -66,7 +66,7 @@ faults: $(VENV)/installed-dev models ## the long kill suite and the whole fault 
 
 bench: $(VENV)/installed-dev models ## the benchmarks behind docs/performance.md that need no outside data
 	@failed=0; for benchmark in embedding search_latency ingest_interference memory fairness "pdf_text samples" \
-		distributed_cost distributed_latency consumer_overhead; do \
+		distributed_cost distributed_latency consumer_overhead sdk_overhead; do \
 		echo "== $$benchmark"; $(PY) -m benchmarks.$$benchmark || failed=1; done; exit $$failed
 
 lock: $(VENV)/installed-dev ## writes the lock files from what is installed

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ragstone.client import Client
-from ragstone.models import Citation, Document, Locator
+from ragstone import Client
+from ragstone.models import Citation, Document
+from ragstone.places import place_of
 from services.settings import Settings, child_environment, is_given, read_settings
 from tools.process_memory import below, proportional_set_size
 
@@ -133,7 +134,7 @@ def _search(client: Client) -> None:
         _say(f"  » {query}" + (f"   filter {condition}" if condition else ""))
         reply = client.search(query, filter=condition, top_k=3)
         for hit in reply.hits:
-            _say(f"    {hit.rank}. {hit.title} ({_place(hit.locator)})  score {hit.score:.2f}")
+            _say(f"    {hit.rank}. {hit.title} ({place_of(hit.locator)})  score {hit.score:.2f}")
             _quote(hit.text)
         if not reply.hits:
             raise SystemExit("A search of the demo found nothing.")
@@ -197,7 +198,7 @@ def _cited(text: str, citations: list[Citation]) -> None:
     for line in text.splitlines():
         _say(textwrap.fill(line, 110, initial_indent="    ", subsequent_indent="    "))
     for citation in citations:
-        _say(f"    [{citation.marker}] {citation.title} ({_place(citation.locator)})")
+        _say(f"    [{citation.marker}] {citation.title} ({place_of(citation.locator)})")
         _quote(citation.quote)
 
 
@@ -209,19 +210,6 @@ def _quote(text: str) -> None:
 def _around(text: str, phrase: str) -> str:
     start = text.find(phrase)
     return f"“… {textwrap.shorten(text[max(0, start - 40) : start + len(phrase) + 40], 120)} …”"
-
-
-def _place(locator: Locator) -> str:
-    """Where it stands, in words."""
-    parts = [
-        f"page {', '.join(map(str, locator.pages))}" if locator.pages else "",
-        f"slide {locator.slide}" if locator.slide else "",
-        f"sheet {locator.sheet}" if locator.sheet else "",
-        f"rows {locator.row_start}-{locator.row_end}" if locator.row_start else "",
-        f"part {locator.part}" if locator.part else "",
-        " › ".join(locator.heading_path) if locator.heading_path and not locator.pages else "",
-    ]
-    return ", ".join(part for part in parts if part) or f"characters {locator.char_start}-{locator.char_end}"
 
 
 def _shown(path: Path) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ragstone import notebook, tables
+
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -23,7 +25,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Reply(BaseModel):
+class Reply(notebook.Shown, BaseModel):
     """A body we send: clients ignore fields they do not know."""
 
     model_config = ConfigDict(extra="ignore")
@@ -257,6 +259,10 @@ class SearchReply(Reply):
     hits: list[Hit]
     took_ms: float
     timings: dict[str, float] | None = None
+
+    def to_pandas(self) -> Any:
+        """A DataFrame of the hits. Needs `pip install 'ragstone[pandas]'`."""
+        return tables.frame(self.hits)
 
 
 class AnswerRequest(Request):
