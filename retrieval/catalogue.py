@@ -22,10 +22,12 @@ from retrieval.documents import (
     CollectionStatistics,
     DeadLetter,
     Document,
+    DocumentSelection,
     DocumentState,
     Lane,
     LetterSelection,
     LiveState,
+    Portion,
     Stage,
     Submission,
     TimelineEntry,
@@ -162,6 +164,20 @@ class Documents(Protocol):
         ...
 
     def delete(self, principal: Principal, document_id: str) -> Document: ...
+
+    def count(self, principal: Principal, which: DocumentSelection) -> tuple[int, float]:
+        """How many the principal sees, and the moment of that: whoever decides on them says `until` it."""
+        ...
+
+    def reprocess_some(
+        self, principal: Principal, which: DocumentSelection, *, fingerprint: str, after: str | None, limit: int
+    ) -> Portion:
+        """`reprocess` of each of the next `limit` at most; those that it would refuse are left."""
+        ...
+
+    def delete_some(
+        self, principal: Principal, which: DocumentSelection, *, after: str | None, limit: int
+    ) -> Portion: ...
 
     def live_states(self, document_ids: Sequence[str]) -> dict[str, LiveState]:
         """For the check behind every search; unknown ids are left out."""

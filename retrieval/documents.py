@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from retrieval.filters import FilterFields, encode_fields
+from retrieval.filters import Condition, FilterFields, encode_fields
 from retrieval.identity import IdentityKind
 
 
@@ -260,3 +260,22 @@ class LetterSelection:
     since: float | None = None
     until: float | None = None
     redrivable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSelection:
+    """The documents of a collection that meet the condition, and are neither deleted nor being deleted; with `until`,
+    those that were first sent before that moment."""
+
+    collection_id: str
+    condition: Condition | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one transaction did of a selection: to how many documents, and where the next one starts, None at the
+    end."""
+
+    decided: int
+    next: str | None

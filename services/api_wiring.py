@@ -22,8 +22,12 @@ from services.wiring import Shared
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ingest.page_pictures import PagePictures
     from retrieval.search import Searcher
     from summarize.generation import Generator
+
+# As many requests for pages hold a thread and wait for their turn: what a reader's screen shows at once.
+_PICTURES_ASKED_FOR = 16
 
 
 def make_app(shared: Shared, *, roles: Sequence[str], supervised: bool) -> FastAPI:
@@ -47,6 +51,7 @@ def make_app(shared: Shared, *, roles: Sequence[str], supervised: bool) -> FastA
         summary_role=summary,
     )
     permits = [role.permits.count for role in (documents, search, summary) if role is not None]
+    permits += [documents.picture_permits.count] if documents is not None else []
     return create_app(
         house,
         roles=tuple(roles),
@@ -92,10 +97,23 @@ class _Parts:
         return DocumentsRole(
             intake=wiring.make_intake(shared, shared.catalogue, spec, button.ring),
             permits=Permits(settings.search.permits),
+            pictures=self._pictures(),
+            picture_permits=Permits(_PICTURES_ASKED_FOR),
             waiting=Waiting(shared.catalogue),
             spec=spec,
             fingerprint=wiring.fingerprint_of(spec),
             ring=button.ring,
+        )
+
+    def _pictures(self) -> PagePictures:
+        from ingest.page_pictures import PagePictures
+
+        settings = self._settings
+        return PagePictures(
+            limits=wiring.parser_limits(settings),
+            size=settings.parser.children,
+            scratch=self._shared.layout.scratch,
+            allow_none=settings.parser.allow_unsandboxed,
         )
 
     def summary(self) -> SummaryRole:

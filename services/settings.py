@@ -167,7 +167,9 @@ class EmbedderSettings(Group):
 
 
 class ParserSettings(Group):
-    children: int = Field(2, ge=1, le=64, description="Documents parsed at once.")
+    children: int = Field(
+        2, ge=1, le=64, description="Documents parsed at once, and likewise pages drawn at once for `/pages`."
+    )
     memory_mib: int = Field(2048, ge=64, description="Memory of one parser child, in MiB.")
     cpu_s: int = Field(120, ge=1, description="Processor seconds of one document.")
     wall_s: float = Field(180, gt=0, description="Seconds of one document by the clock.")

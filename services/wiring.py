@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ingest.doorbell import Doorbell, DoorbellButton
     from ingest.intake import Intake
     from ingest.janitor import Janitor
+    from ingest.parser_limits import ParserLimits
     from retrieval.model_archive import FetchedModel
     from retrieval.wordpiece_tokenizer import WordPieceTokenizer
 
@@ -275,6 +276,23 @@ def open_doorbell_button(settings: Settings, layout: Layout) -> DoorbellButton:
     from retrieval.sql_catalogue.postgres_doorbell import PostgresDoorbellButton
 
     return PostgresDoorbellButton(_database_url(settings, layout))
+
+
+# --- what children that open documents may use, those that parse and those that draw ---
+
+
+def parser_limits(settings: Settings) -> ParserLimits:
+    from ingest.parser_limits import MIB, ParserLimits
+
+    parser = settings.parser
+    return ParserLimits(
+        memory_bytes=parser.memory_mib * MIB,
+        cpu_s=parser.cpu_s,
+        wall_s=parser.wall_s,
+        file_bytes=parser.file_mib * MIB,
+        result_bytes=parser.result_mib * MIB,
+        documents_per_child=parser.documents_per_child,
+    )
 
 
 # --- the janitor, also for one round beside a running install ---

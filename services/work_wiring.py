@@ -268,20 +268,12 @@ def _parse(bench: _Bench) -> _Part:
 
 
 def _parser_pool(shared: Shared) -> ParserPool:
-    from ingest.parser_limits import MIB, ParserLimits
     from ingest.parser_pool import ParserPool
 
     parser = shared.settings.parser
     pool = ParserPool(
         parsers=parser.entry,
-        limits=ParserLimits(
-            memory_bytes=parser.memory_mib * MIB,
-            cpu_s=parser.cpu_s,
-            wall_s=parser.wall_s,
-            file_bytes=parser.file_mib * MIB,
-            result_bytes=parser.result_mib * MIB,
-            documents_per_child=parser.documents_per_child,
-        ),
+        limits=wiring.parser_limits(shared.settings),
         size=parser.children,
         scratch=shared.layout.scratch,
         allow_none=parser.allow_unsandboxed,

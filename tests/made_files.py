@@ -23,6 +23,21 @@ def pdf(*pages: str, password: str | None = None) -> bytes:
     return data.getvalue()
 
 
+def pdf_with_a_bad_page() -> bytes:
+    """A first page that says "good page", and a second one that is not there."""
+    content = b"BT /F 12 Tf 72 700 Td (good page) Tj ET"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Count 2 /Kids [3 0 R 9 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources 6 0 R >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Font << /F 5 0 R >> >>",
+    ]
+    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, item) for i, item in enumerate(objects, start=1))
+    return b"%PDF-1.4\n" + body + b"trailer << /Root 1 0 R /Size 7 >>\n%%EOF"
+
+
 def word(*paragraphs: str) -> bytes:
     """A .docx with these paragraphs, the first one as its heading."""
     document = docx.Document()

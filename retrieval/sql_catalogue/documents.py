@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from retrieval.documents import (
     Attributes,
     Document,
+    DocumentSelection,
     DocumentState,
     LiveState,
+    Portion,
     Submission,
     TimelineEntry,
 )
@@ -175,6 +179,58 @@ class SqlDocuments:
                 ledger.bury(connection, _columns(row), now=time_of(connection))
             return self._by_ids(connection, [document_id])[document_id]
 
+    # --- many are decided ---
+
+    def count(self, principal: Principal, which: DocumentSelection) -> tuple[int, float]:
+        with self._database.read() as connection:
+            moment = time_of(connection)  # before the look, so that it holds none of a later moment
+            until = moment if which.until is None else min(which.until, moment)
+            query = (
+                select(func.count()).select_from(documents).where(*self._among(principal, replace(which, until=until)))
+            )
+            return int(connection.execute(query).scalar_one()), moment
+
+    @again_on_collision
+    def reprocess_some(
+        self, principal: Principal, which: DocumentSelection, *, fingerprint: str, after: str | None, limit: int
+    ) -> Portion:
+        decided = 0
+        with self._database.write() as connection:
+            rows = self._held(connection, principal, which, after=after, limit=limit)
+            now = time_of(connection)
+            for row in rows:
+                with suppress(Conflict):  # said before anything is written
+                    again(connection, dict(row._mapping), reuse_vectors=False, fingerprint=fingerprint, now=now)
+                    decided += 1
+        return _portion(rows, decided, limit=limit)
+
+    @again_on_collision
+    def delete_some(self, principal: Principal, which: DocumentSelection, *, after: str | None, limit: int) -> Portion:
+        with self._database.write() as connection:
+            rows = self._held(connection, principal, which, after=after, limit=limit)
+            now = time_of(connection)
+            for row in rows:
+                ledger.bury(connection, dict(row._mapping), now=now)
+        return _portion(rows, len(rows), limit=limit)
+
+    def _held(
+        self, connection: Connection, principal: Principal, which: DocumentSelection, *, after: str | None, limit: int
+    ) -> Sequence[Row[Any]]:
+        """The next ones in order of id, so that two calls take what both want in the same order."""
+        query = select(documents).where(*self._among(principal, which))
+        if after is not None:
+            query = query.where(documents.c.id > after)
+        return connection.execute(query.order_by(documents.c.id).limit(limit).with_for_update()).all()
+
+    def _among(self, principal: Principal, which: DocumentSelection) -> list[ColumnElement[bool]]:
+        parts = [
+            may_see(self._conditions, principal),
+            documents.c.collection_id == which.collection_id,
+            documents.c.state.not_in(_GONE),
+            self._conditions.translate(which.condition),
+        ]
+        return parts if which.until is None else [*parts, documents.c.created_at < which.until]
+
     def live_states(self, document_ids: Sequence[str]) -> dict[str, LiveState]:
         known = self._live.now()
         unknown = [key for key in document_ids if key not in known]
@@ -213,6 +269,10 @@ class SqlDocuments:
 def _columns(row: Row[Any]) -> dict[str, Any]:
     """A document row without what was joined to it."""
     return {name: value for name, value in row._mapping.items() if name in documents.c}
+
+
+def _portion(rows: Sequence[Row[Any]], decided: int, *, limit: int) -> Portion:
+    return Portion(decided, rows[-1].id if len(rows) == limit else None)
 
 
 def _default_readers(connection: Connection, collection_id: str) -> tuple[str, ...]:

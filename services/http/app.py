@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from services.http import (
     api_docs,
+    bulk_documents_api,
     collections_api,
     dead_letters_api,
     documents_api,
@@ -18,6 +20,7 @@ from services.http import (
     generation_api,
     health_api,
     keys_api,
+    pages_api,
     problems,
     search_api,
 )
@@ -33,6 +36,8 @@ ROUTERS: dict[str, tuple[APIRouter, ...]] = {
     "documents": (
         collections_api.router,
         documents_api.router,
+        bulk_documents_api.router,
+        pages_api.router,
         dead_letters_api.router,
         drop_folder_api.router,
         keys_api.router,
@@ -53,6 +58,8 @@ def create_app(
         anyio.to_thread.current_default_thread_limiter().total_tokens = requests + _SPARE_THREADS
         app.state.stream_limiter = CapacityLimiter(max(1, 2 * generations))
         yield
+        if house.documents_role is not None:
+            await run_in_threadpool(house.documents_role.pictures.close)
 
     app = FastAPI(
         title="ragstone",

@@ -157,7 +157,7 @@ async def get(
 )
 def content(document_id: str, principal: Reading, house: Home) -> Response:
     """The original bytes of the live version, or of the newest while none is live."""
-    found = _present(house, principal, document_id)
+    found = present_document(house, principal, document_id)
     digest, inline = house.catalogue.documents.content_digest(found)
     data = inline.encode() if inline is not None else house.blobs.read(found.tenant, digest)
     # Never shown by a browser as a page of ours: these are somebody's bytes.
@@ -168,7 +168,7 @@ def content(document_id: str, principal: Reading, house: Home) -> Response:
 @router.get("/documents/{document_id}/text", operation_id="get_document_text", response_class=PlainTextResponse)
 def text(document_id: str, principal: Reading, house: Home) -> Response:
     """The live version's extracted text: what character spans count in."""
-    return PlainTextResponse(_file(house, principal, document_id).text)
+    return PlainTextResponse(live_file(house, present_document(house, principal, document_id)).text)
 
 
 @router.get("/documents/{document_id}/elements", operation_id="list_document_elements")
@@ -176,7 +176,7 @@ def elements(
     document_id: str, principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = None
 ) -> wire.Elements:
     """The live version's parsed elements, in reading order."""
-    file = _file(house, principal, document_id)
+    file = live_file(house, present_document(house, principal, document_id))
     context = f"elements:{document_id}"
     start = int(house.cursors.open(cursor, context=context) or 0)
     end = start + limit
@@ -189,7 +189,7 @@ def elements(
 @router.get("/documents/{document_id}/chunks", operation_id="list_document_chunks")
 def chunks(document_id: str, principal: Reading, house: Home, limit: Limit = 50, cursor: Cursor = None) -> wire.Chunks:
     """The live version's chunks, in order."""
-    file = _file(house, principal, document_id)
+    file = live_file(house, present_document(house, principal, document_id))
     context = f"chunks:{document_id}"
     start = int(house.cursors.open(cursor, context=context) or 0)
     end = start + limit
@@ -203,7 +203,7 @@ def chunks(document_id: str, principal: Reading, house: Home, limit: Limit = 50,
 def chunk(chunk_id: str, principal: Reading, house: Home) -> wire.ChunkInContext:
     """One chunk of a live version, with the ids of its neighbours."""
     for point in house.index.chunk_points(principal.tenant, chunk_id):
-        file = _file(house, principal, point.chunk.document_id)
+        file = live_file(house, present_document(house, principal, point.chunk.document_id))
         ordinal = next((one.ordinal for one in file.chunks if one.id == chunk_id), None)
         if ordinal is not None:
             return shown.chunk_in_context(file, ordinal)
@@ -413,7 +413,7 @@ def _fresh(house: House, principal: Principal, document_id: str) -> wire.Documen
     return shown.document(found, house.catalogue.documents.timelines([document_id])[document_id])
 
 
-def _present(house: House, principal: Principal, document_id: str) -> Document:
+def present_document(house: House, principal: Principal, document_id: str) -> Document:
     """The document, unless it is deleted: then nothing of it is shown but its tombstone."""
     found = house.catalogue.documents.get(principal, document_id)
     if found.state.is_gone:
@@ -421,9 +421,9 @@ def _present(house: House, principal: Principal, document_id: str) -> Document:
     return found
 
 
-def _file(house: House, principal: Principal, document_id: str) -> ChunkFile:
-    found = _present(house, principal, document_id)
-    digest = house.catalogue.documents.chunk_file(found)
+def live_file(house: House, document: Document) -> ChunkFile:
+    """The live version's chunk file."""
+    digest = house.catalogue.documents.chunk_file(document)
     if digest is None:
         raise NotFound("No version of the document is live yet.")
-    return chunk_file.unpack(house.blobs.read(found.tenant, digest))
+    return chunk_file.unpack(house.blobs.read(document.tenant, digest))

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from ingest.blobs import Blobs
 from ingest.intake import Intake
+from ingest.page_pictures import PagePictures
 from retrieval.catalogue import Catalogue
 from retrieval.documents import Collection
 from retrieval.embedding import EmbeddingSpec
@@ -30,10 +31,13 @@ _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class DocumentsRole:
-    """`ring` wakes the dispatcher after something became owed."""
+    """`ring` wakes the dispatcher after something became owed. `pictures` are drawn under permits of their own: a page
+    may take seconds, and uploads do not wait for that."""
 
     intake: Intake
     permits: Permits
+    pictures: PagePictures
+    picture_permits: Permits
     waiting: Waiting
     spec: EmbeddingSpec
     fingerprint: str

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from retrieval.catalogue import Catalogue
-from retrieval.documents import Attributes, Collection, Document, DocumentState, Stage
+from retrieval.documents import Attributes, Collection, Document, DocumentSelection, DocumentState, Stage
 from retrieval.errors import CatalogueUnavailable, Conflict, NotFound
 from retrieval.tasks import Switch
 from tests.catalogue_fixtures import Opener
@@ -339,6 +340,31 @@ def test_a_blob_that_is_touched_while_it_is_swept_is_touched_afterwards(catalogu
     assert seen == ["removed", "touched"]
     assert catalogue.blobs.sweep(lambda *_: None, untouched_since=time.time() - 60, limit=9) == 0
     assert catalogue.blobs.sweep(lambda *_: None, untouched_since=time.time() + 1, limit=9) == 1
+
+
+def test_many_are_deleted_and_reprocessed_while_others_are_at_them(
+    catalogue: Catalogue, other: Catalogue, docs: Collection
+) -> None:
+    which = DocumentSelection(docs.id)
+    for n in range(ROUNDS):
+        documents = [accept(catalogue, submission(docs, f"d{n}-{m}")) for m in range(6)]
+        said = Attributes(title=f"Title {n}", metadata={"n": n})
+        answers = at_once(
+            lambda: catalogue.documents.delete_some(ADMIN, which, after=None, limit=9).decided,
+            lambda: other.documents.delete_some(ADMIN, which, after=None, limit=9).decided,
+            lambda: other.documents.reprocess_some(ADMIN, which, fingerprint="f2", after=None, limit=9).decided,
+            partial(catalogue.documents.delete, ADMIN, documents[3].id),
+            partial(other.documents.patch, ADMIN, documents[0].id, said, readers_reset=False),
+            partial(catalogue.tasks.parsed, claimed(catalogue, Stage.PARSE), outcome()),
+        )
+        deleted = answers[0] + answers[1]
+        assert deleted in (5, 6)  # each by one of them alone, or one by the call for it
+        assert 0 <= answers[2] <= 6
+        assert answers[3].state is S.DELETING
+        assert isinstance(answers[4], Document | Conflict)
+        assert answers[5] in (True, False)
+        assert {get(catalogue, document).state for document in documents} == {S.DELETING}
+        upkeep(catalogue)
 
 
 def test_a_reader_sees_a_whole_batch_or_nothing_of_it(catalogue: Catalogue, other: Catalogue, docs: Collection) -> None:

@@ -20,6 +20,7 @@ from retrieval.documents import (
     Collection,
     DeadLetter,
     Document,
+    DocumentSelection,
     DocumentState,
     Lane,
     LetterSelection,
@@ -1794,6 +1795,16 @@ CASES: dict[str, Case] = {
     "Documents.patch": lambda c, p, d, _: c.documents.patch(p, d.id, Attributes(title="x"), readers_reset=False),
     "Documents.reprocess": lambda c, p, d, _: c.documents.reprocess(p, d.id, fingerprint="x"),
     "Documents.delete": lambda c, p, d, _: c.documents.delete(p, d.id),
+    "Documents.count": lambda c, p, d, _: ["a document"] * c.documents.count(p, DocumentSelection(d.collection_id))[0],
+    "Documents.reprocess_some": lambda c, p, d, _: (
+        ["a document"]
+        * c.documents.reprocess_some(
+            p, DocumentSelection(d.collection_id), fingerprint="x", after=None, limit=9
+        ).decided
+    ),
+    "Documents.delete_some": lambda c, p, d, _: (
+        ["a document"] * c.documents.delete_some(p, DocumentSelection(d.collection_id), after=None, limit=9).decided
+    ),
     "DeadLetters.page": lambda c, p, _, __: letters(c, p),
     "DeadLetters.get": lambda c, p, _, letter: c.dead_letters.get(p, letter.id),
     "DeadLetters.redrive": lambda c, p, _, letter: c.dead_letters.redrive(p, letter.id),

@@ -15,6 +15,7 @@ from ingest.page_text import PageText
 from ingest.parsing import ElementKind, ParsedDocument
 from ingest.pdfium_parser import PdfPages, parse_pdf
 from retrieval.errors import Unparseable
+from tests.made_files import pdf_with_a_bad_page
 
 WIDTH, HEIGHT = 595.0, 842.0
 STORY = (
@@ -238,18 +239,7 @@ def test_a_page_without_anything_is_no_text_and_one_under_an_image_needs_a_progr
 
 
 def test_a_bad_page_is_named_and_the_good_ones_are_kept() -> None:
-    kids = b"<< /Type /Pages /Count 2 /Kids [3 0 R 9 0 R] >>"
-    content = b"BT /F 12 Tf 72 700 Td (good page) Tj ET"
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        kids,
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources 6 0 R >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        b"<< /Font << /F 5 0 R >> >>",
-    ]
-    body = b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, item) for i, item in enumerate(objects, start=1))
-    document = parse_pdf(b"%PDF-1.4\n" + body + b"trailer << /Root 1 0 R /Size 7 >>\n%%EOF")
+    document = parse_pdf(pdf_with_a_bad_page())
     assert document.text() == "good page"
     assert [(found.code, found.where) for found in document.defects] == [("pages_failed", "page 2")]
 

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from tests.distributed import Distributed, Process
 from tests.kafka_broker import KafkaBroker
+from tests.made_files import pdf
 from tests.postgres_server import PostgresServer
 from tests.running import ROOT, environment_of, eventually
 
@@ -100,6 +101,18 @@ def test_a_dropped_file_is_found(install: Distributed) -> None:
     (install.drop / "fallen").mkdir(parents=True, exist_ok=True)
     (install.drop / "fallen" / "heron.txt").write_text("A heron stood at the weir the whole morning.")
     assert eventually(lambda: found(install, "heron at the weir"), within_s=60)
+
+
+def test_the_documents_process_draws_pages_in_children(install: Distributed) -> None:
+    with client(install, "documents") as documents:
+        assert documents.post("/v1/collections", json={"name": "drawn"}).status_code == 201
+        sent = documents.post("/v1/collections/drawn/documents", files={"file": ("a.pdf", pdf("An egret waits."))})
+        key = sent.json()["id"]
+        assert documents.get(f"/v1/documents/{key}", params={"wait": 60}).json()["state"] == "searchable"
+        reply = documents.get(f"/v1/documents/{key}/pages/1")
+    assert (reply.status_code, reply.headers["content-type"]) == (200, "image/png"), reply.text
+    assert reply.content.startswith(b"\x89PNG")
+    assert of(install, "documents").imported & PARSERS == set()
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -20,8 +20,11 @@ JSON_CALLS = (
     ("PATCH", "/v1/collections/x"),
     ("POST", "/v1/collections/x/documents:batch"),
     ("PATCH", "/v1/documents/x"),
+    ("POST", "/v1/documents:delete"),
+    ("POST", "/v1/documents:reprocess"),
     ("POST", "/v1/dead-letters:redrive"),
     ("POST", "/v1/dead-letters:drop"),
+    ("POST", "/v1/keys"),
 )
 NO_JSON = (None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "*/*")
 

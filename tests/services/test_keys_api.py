@@ -256,3 +256,37 @@ def test_without_a_key_making_one_is_a_409_with_the_remedy(server: RunningServer
     assert "RAGSTONE_BOOTSTRAP_KEY_FILE" in problem["detail"]
     assert "32 to 200" in problem["detail"]
     assert server.http.get("/v1/keys").json()["data"] == []
+
+
+@pytest.mark.parametrize("decision", ["delete", "reprocess"])
+def test_many_documents_are_those_that_the_key_sees(guarded: RunningServer, admin: Caller, decision: str) -> None:
+    collection = f"many-{decision}"
+    mine, theirs, everybodys = (
+        admin.sent(collection, f"The ferry of {who} leaves at noon.", readers=readers)
+        for who, readers in (("ann", ["user:ann"]), ("bob", ["user:bob"]), ("all", None))
+    )
+    caller = Caller(guarded, admin.made(scopes=["write", "delete", "read"], labels=["user:ann"])["key"])
+    body = {"collection": collection, "filter": {}}
+    reply = caller("POST", f"/v1/documents:{decision}", body)
+    assert (reply.status_code, reply.json()) == (202, {"matched": 2, "accepted": 2})
+    versions = [admin("GET", f"/v1/documents/{one}").json()["version"] for one in (mine, theirs, everybodys)]
+    assert versions == [2, 1, 2]
+    admin("POST", "/v1/collections", {"name": f"not-{collection}"})
+    elsewhere = Caller(guarded, admin.made(scopes=["write", "delete"], collections=[f"not-{collection}"])["key"])
+    assert_problem(elsewhere("POST", f"/v1/documents:{decision}", body), 404, "not_found")
+    needed = "delete" if decision == "delete" else "write"
+    reader = Caller(guarded, admin.made(scopes=["read", "write" if decision == "delete" else "delete"])["key"])
+    assert needed in assert_problem(reader("POST", f"/v1/documents:{decision}", body), 403, "forbidden")["detail"]
+
+
+def test_a_page_that_a_key_may_not_see_is_a_404_as_if_it_were_absent(guarded: RunningServer, admin: Caller) -> None:
+    document = admin.sent("paged", "The ferry has no pages.", readers=["user:ann"])
+    ann, bob = (
+        Caller(guarded, admin.made(scopes=["read"], labels=[label])["key"]) for label in ("user:ann", "user:bob")
+    )
+    absent = assert_problem(bob("GET", "/v1/documents/none/pages/1"), 404, "not_found")
+    hidden = assert_problem(bob("GET", f"/v1/documents/{document}/pages/1"), 404, "not_found")
+    assert hidden["detail"] == absent["detail"]
+    assert "text/plain" in assert_problem(ann("GET", f"/v1/documents/{document}/pages/1"), 404, "not_found")["detail"]
+    searcher = Caller(guarded, admin.made(scopes=["search"])["key"])
+    assert_problem(searcher("GET", f"/v1/documents/{document}/pages/1"), 403, "forbidden")

@@ -98,6 +98,8 @@ def test_what_a_call_answers_with_when_it_works_is_documented(description: dict[
         "create_document": "202",
         "create_documents": "202",
         "reprocess_document": "202",
+        "reprocess_documents": "202",
+        "delete_documents": "202",
         "delete_document": "202",
         "redrive_dead_letter": "202",
         "redrive_dead_letters": "202",
