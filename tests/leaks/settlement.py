@@ -84,7 +84,8 @@ def settle(running: RunningServer, world: World, *, dropped: Leaf) -> Settlement
     keys, key_ids = _make_keys(running, world)
     documents = _send_documents(running, world, keys)
     documents[dropped] = _drop(running, dropped)
-    chunks, letters = {}, {}
+    chunks: dict[Leaf, list[str]] = {}
+    letters: dict[Leaf, str] = {}
     for leaf, document in documents.items():
         key = keys[world.administrator(leaf.place.tenant)]
         shown = send(running.http, key, "GET", f"/v1/documents/{document}", params={"wait": 60}).json()
