@@ -176,6 +176,7 @@ LETTERS = (others.list_dead_letters, others.get_dead_letter)
         pytest.param(("documents",), [documents.get_chunk], {"get_chunk"}, id="chunks of other readers"),
         pytest.param(("letters",), LETTERS, {"list_dead_letters", "get_dead_letter"}, id="dead letters"),
         pytest.param(("collections",), [documents.list_collections], {"list_collections"}, id="collections"),
+        pytest.param(("drop-folder",), [others.drop_folder], {"get_drop_folder"}, id="the drop folder"),
         pytest.param(("keys",), [others.list_keys], {"list_keys"}, id="keys"),
     ],
 )
