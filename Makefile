@@ -17,7 +17,7 @@ ifneq ($(TORCH_INDEX),)
 TORCH_FROM := $(if $(wildcard $(TORCH_INDEX)),--no-index --find-links $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 endif
 
-.PHONY: help demo run test check faults bench models tools lock samples docs-reference clean
+.PHONY: help demo run test check faults leaks bench models tools lock samples docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,6 +63,9 @@ faults: $(VENV)/installed-dev models ## the long kill suite and the whole fault 
 	$(PY) -m pytest -q -s tests/faults/test_kills.py $$long & \
 	$(PY) -m pytest -q -s tests/faults --ignore tests/faults/test_kills.py $$long || failed=1; \
 	wait $$! || failed=1; exit $$failed
+
+leaks: $(VENV)/installed-dev models ## 100,000 random questions by random keys, none of which may show anything foreign, within 45 minutes on two cores
+	@$(PY) -m pytest -q -s tests/leaks --queries 100000 --query-seed $$(date +%s)
 
 bench: $(VENV)/installed-dev models ## the benchmarks behind docs/performance.md that need no outside data
 	@failed=0; for benchmark in embedding search_latency ingest_interference memory fairness "pdf_text samples" \

@@ -225,6 +225,21 @@ def test_the_command_makes_a_tenant_beside_a_running_server_and_nothing_passes_b
     assert eventually(lambda: acme("GET", "/v1/documents").status_code == 401, within_s=5)
 
 
+def test_the_drop_folder_is_its_tenants_and_nobody_elses(guarded: RunningServer, admin: Caller) -> None:
+    made = json.loads(command(guarded, "create", "--tenant", "dropless", "--scopes", "admin", "--json").stdout)
+    theirs = Caller(guarded, made["key"])
+    admin("POST", "/v1/collections", {"name": "corner"})
+    restricted = Caller(guarded, admin.made(scopes=["admin"], collections=["corner"])["key"])
+    for method, path in (
+        ("GET", "/v1/drop-folder"),
+        ("POST", "/v1/drop-folder:confirm"),
+        ("POST", "/v1/drop-folder:discard"),
+    ):
+        assert_problem(theirs(method, path), 404, "not_found")
+        assert_problem(restricted(method, path), 403, "forbidden")
+        assert admin(method, path).status_code == 200
+
+
 def test_the_command_says_in_one_line_what_is_wrong(guarded: RunningServer) -> None:
     for arguments in (
         ("create", "--scopes", "everything"),
