@@ -58,7 +58,7 @@ def test_files_and_folders_go_up_and_are_found(call: Any, tmp_path: Path) -> Non
     (tmp_path / "b.txt").write_text("The winch is oiled on Mondays.")
     sent = call("upload", "-c", "cli-up", "--create", "--wait", str(tmp_path / "notes"), str(tmp_path / "b.txt"))
     assert sent.exit_code == 0, sent.output
-    assert "2 accepted, 0 failed" in sent.stdout
+    assert "2 accepted, 0 not accepted" in sent.stdout
     assert sent.stdout.count("searchable") == 2
     found = call("search", "when is the chain painted?", "-c", "cli-up", "-k", "1")
     assert found.exit_code == 0
@@ -73,7 +73,7 @@ def test_a_file_that_fails_is_told_and_the_others_go_up(call: Any, tmp_path: Pat
     sent = call("upload", "-c", "cli-part", "--create", str(tmp_path / "good.txt"), str(tmp_path / "odd.xyz"))
     assert sent.exit_code == 1
     assert "odd.xyz" in sent.stderr
-    assert "1 accepted, 1 failed" in sent.stdout
+    assert "1 accepted, 1 not accepted" in sent.stdout
 
 
 def test_search_speaks_json_to_a_pipe(call: Any, harbour: str) -> None:

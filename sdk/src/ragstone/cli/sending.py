@@ -76,7 +76,7 @@ def upload(
     for sent in uploads.failed:
         out.wrong(f"{sent.name}: {sent.error}")
     if not out.as_json:
-        out.text(f"{len(documents)} accepted, {len(uploads.failed)} failed", "dim")
+        out.text(f"{len(documents)} accepted, {len(uploads.failed)} not accepted", "dim")
     bad = any(document.state in {"failed", "partial"} for document in documents)
     return NOT_ALL if bad or uploads.failed else 0
 
