@@ -19,6 +19,7 @@ from retrieval.edge_index import EdgeIndex
 from retrieval.embedding import EmbeddingSpec
 from retrieval.identity import IdentityKind
 from retrieval.index import Placement, Point, Selection
+from retrieval.principal import Principal, Scope
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from retrieval.sql_catalogue.database import Database
 from retrieval.sql_catalogue.tables import documents, tasks
@@ -66,7 +67,7 @@ def fill(data: Path, spec: EmbeddingSpec, *, chunks: int) -> None:
 def _submission(collection_id: str, number: int) -> Submission:
     body = f"Document {number} of a synthetic corpus."
     return Submission(
-        tenant=TENANT,
+        submitter=Principal(TENANT, frozenset(), frozenset(Scope)),
         collection_id=collection_id,
         identity_kind=IdentityKind.EXTERNAL_ID,
         identity_value=str(number),

@@ -24,6 +24,7 @@ from retrieval.catalogue import Catalogue
 from retrieval.documents import Attributes, Content, Document, Lane, Stage, Submission
 from retrieval.errors import NotFound
 from retrieval.identity import IdentityKind
+from retrieval.principal import Principal, Scope
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from retrieval.tasks import Claim, ParseOutcome, Switch
 
@@ -169,7 +170,7 @@ class Simulation:
         self._names += 1
         name = f"{self._names}.txt"
         return Submission(
-            tenant=tenant,
+            submitter=Principal(tenant, frozenset(), frozenset(Scope)),
             collection_id=collection,
             identity_kind=IdentityKind.EXTERNAL_ID,
             identity_value=name,

@@ -92,8 +92,8 @@ class DropFolder:
         self._intake = intake
         self._lease = lease
         self._times = times
-        owner = Principal(tenant, frozenset(), frozenset(Scope))
-        self._removals = Removals(catalogue=catalogue, owner=owner, grace_s=times.grace_s, hold_share=hold_share)
+        self._owner = Principal(tenant, frozenset(), frozenset(Scope))
+        self._removals = Removals(catalogue=catalogue, owner=self._owner, grace_s=times.grace_s, hold_share=hold_share)
         self._unsettled: dict[str, tuple[SeenFile, float]] = {}
         self._device: int | None = None  # where files were last seen
         self._is_away = False
@@ -242,14 +242,14 @@ class DropFolder:
         """The document's id, and why it was refused: what intake refuses still becomes a document, born failed."""
         if refusal is None:
             try:
-                return self._intake.accept_file(collection, item).id, None
+                return self._intake.accept_file(self._owner, collection, item).id, None
             except NotFound:
                 raise
             except Refused as error:
                 refusal = error
         code, reason = refusal.code, _shown(str(refusal))
         refused = replace(item, refusal=(code, reason))
-        return self._intake.accept_file(collection, refused).id, _reason(code, reason)
+        return self._intake.accept_file(self._owner, collection, refused).id, _reason(code, reason)
 
     def _collection(self, path: str) -> Collection:
         first, _, rest = path.partition("/")

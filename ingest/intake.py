@@ -26,7 +26,7 @@ from retrieval.documents import Attributes, Collection, Content, Document, Lane,
 from retrieval.errors import EmptyFile, InvalidMetadata, InvalidName, InvalidRequest, RagstoneError, TooLarge
 from retrieval.filters import check_metadata
 from retrieval.identity import IdentityKind
-from retrieval.principal import EVERYBODY
+from retrieval.principal import EVERYBODY, Principal
 from retrieval.requests import Recording
 
 TEXT_MEDIA_TYPES: Final = ("text/plain", "text/markdown", "text/html")
@@ -137,10 +137,12 @@ class Intake:
                 raise
         return Spooled(spooled, digest.hexdigest(), size)
 
-    def accept_file(self, collection: Collection, item: FileItem, *, recording: Recording | None = None) -> Document:
+    def accept_file(
+        self, principal: Principal, collection: Collection, item: FileItem, *, recording: Recording | None = None
+    ) -> Document:
         """Takes one file; the spooled bytes are used up, or gone when it is refused."""
         try:
-            submission = self._file_submission(collection, item)
+            submission = self._file_submission(principal, collection, item)
             if item.refusal is None and item.spooled.path is not None:
                 self._catalogue.blobs.touch(collection.tenant, item.spooled.sha256)
                 self._blobs.put(collection.tenant, item.spooled.sha256, item.spooled.path)
@@ -154,7 +156,12 @@ class Intake:
         return answer
 
     def accept_texts(
-        self, collection: Collection, items: Sequence[TextItem], *, recording: Recording | None = None
+        self,
+        principal: Principal,
+        collection: Collection,
+        items: Sequence[TextItem],
+        *,
+        recording: Recording | None = None,
     ) -> list[Document | Exception]:
         """Takes JSON documents in one transaction, all of them if there is room in the backlog for one; what is wrong
         with one is that one's answer."""
@@ -163,7 +170,7 @@ class Intake:
         submissions: list[Submission] = []
         for item in items:
             try:
-                submissions.append(self._text_submission(collection, item))
+                submissions.append(self._text_submission(principal, collection, item))
                 answers.append(None)
             except RagstoneError as error:
                 answers.append(error)
@@ -177,7 +184,7 @@ class Intake:
         self._ring()
         return _filled(answers, accepted)
 
-    def _file_submission(self, collection: Collection, item: FileItem) -> Submission:
+    def _file_submission(self, principal: Principal, collection: Collection, item: FileItem) -> Submission:
         name = checked_name(item.name) if item.refusal is None else shown_name(item.name)
         attributes = self.checked(collection, item.attributes) if item.refusal is None else item.attributes
         spooled = item.spooled
@@ -186,7 +193,7 @@ class Intake:
             media_type = media_types.detect(spooled.path, name=name, declared=item.declared_type)
         kind, value = _identity(item, attributes)
         return Submission(
-            tenant=collection.tenant,
+            submitter=principal,
             collection_id=collection.id,
             identity_kind=kind,
             identity_value=value,
@@ -199,7 +206,7 @@ class Intake:
             refusal=item.refusal,
         )
 
-    def _text_submission(self, collection: Collection, item: TextItem) -> Submission:
+    def _text_submission(self, principal: Principal, collection: Collection, item: TextItem) -> Submission:
         attributes = self.checked(collection, item.attributes)
         if item.media_type not in TEXT_MEDIA_TYPES:
             raise InvalidRequest(f"media_type must be one of {', '.join(TEXT_MEDIA_TYPES)}.", pointer="/media_type")
@@ -215,7 +222,7 @@ class Intake:
             self._blobs.put_bytes(collection.tenant, digest, data)
         known_by = attributes.external_id
         return Submission(
-            tenant=collection.tenant,
+            submitter=principal,
             collection_id=collection.id,
             identity_kind=IdentityKind.EXTERNAL_ID if known_by else IdentityKind.CONTENT,
             identity_value=known_by or digest,

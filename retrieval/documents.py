@@ -9,6 +9,7 @@ from typing import Any
 
 from retrieval.filters import Condition, FilterFields, encode_fields
 from retrieval.identity import IdentityKind
+from retrieval.principal import Principal
 
 
 class DocumentState(StrEnum):
@@ -175,12 +176,13 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What intake has made durable and now wants in the catalogue.
+    """What intake has made durable and now wants in the catalogue, for `submitter`: it makes new documents, and new
+    versions of those that it may see.
 
     `refusal` is (code, reason) for a drop-folder file that intake would refuse: the version is born failed.
     """
 
-    tenant: str
+    submitter: Principal
     collection_id: str
     identity_kind: IdentityKind
     identity_value: str
@@ -191,6 +193,10 @@ class Submission:
     lane: Lane
     fingerprint: str
     refusal: tuple[str, str] | None = None
+
+    @property
+    def tenant(self) -> str:
+        return self.submitter.tenant
 
 
 @dataclass(frozen=True, slots=True)

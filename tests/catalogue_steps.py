@@ -33,11 +33,12 @@ def submission(
     lane: Lane = Lane.INTERACTIVE,
     fingerprint: str = "f1",
     refusal: tuple[str, str] | None = None,
+    by: Principal | None = None,
     **said: Any,
 ) -> Submission:
     data = text.encode()
     return Submission(
-        tenant=collection.tenant,
+        submitter=by or Principal(collection.tenant, frozenset(), frozenset(Scope)),
         collection_id=collection.id,
         identity_kind=IdentityKind.EXTERNAL_ID,
         identity_value=name,

@@ -167,7 +167,7 @@ class Corpus:
         """Takes a text, and parses nothing yet."""
         attributes = Attributes(title=title, external_id=external_id, metadata=metadata, readers=readers)
         item = TextItem(text, "text/plain", attributes, lane)
-        (answer,) = self.intake.accept_texts(self.collection(collection), [item])
+        (answer,) = self.intake.accept_texts(self.admin, self.collection(collection), [item])
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -175,7 +175,7 @@ class Corpus:
     def upload(self, data: bytes, name: str, **attributes: Any) -> Document:
         spooled = self.intake.spool([data])
         item = FileItem(spooled, name, None, Attributes(**attributes), Lane.INTERACTIVE)
-        return self.intake.accept_file(self.collection(), item)
+        return self.intake.accept_file(self.admin, self.collection(), item)
 
     def send_parsed(self, name: str, chunks: int, *, lane: Lane = Lane.INTERACTIVE) -> Document:
         """A document whose parse found so many chunks, `name 0` and so on, and which owes its embedding."""

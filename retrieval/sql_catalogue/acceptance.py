@@ -49,6 +49,11 @@ class Acceptance:
         known = self._documents.get(key)
         if known is None:
             self._accept_new(key, submission, collection)
+        elif key in self._newest and not _may_change(submission, known):
+            return Conflict(
+                "A document with this external id, or with this content, is here that you may not see: give another "
+                "external id, or use a key that holds one of its labels."
+            )
         else:
             self._accept_known(known, submission, collection)
         return key
@@ -320,6 +325,13 @@ def _version_row(document: Mapping[str, Any], submission: Submission, *, source:
         "partial_reason": None,
         "created_at": document["updated_at"],
     }
+
+
+def _may_change(submission: Submission, known: Mapping[str, Any]) -> bool:
+    """What one may not see, one may neither overwrite nor learn of. A tombstone is anybody's."""
+    return submission.submitter.may_see(
+        tenant=known["tenant"], collection_id=known["collection_id"], readers=tuple(known["readers"])
+    )
 
 
 def _is_same(document: Mapping[str, Any], newest: Mapping[str, Any], submission: Submission) -> bool:

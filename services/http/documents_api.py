@@ -100,7 +100,7 @@ def create_batch(
 
     def work(keyed: Keyed) -> wire.BatchReply:
         found = readable_collection(house, principal, collection)
-        return reply(house.documents.intake.accept_texts(found, texts, recording=keyed.recording(reply)))
+        return reply(house.documents.intake.accept_texts(principal, found, texts, recording=keyed.recording(reply)))
 
     with house.documents.permits.one():
         return once.perform(digest_of(body.documents), work)
@@ -285,7 +285,9 @@ def _take_form(house: House, principal: Principal, collection: str, form: FormDa
             return once.perform(
                 sent,
                 lambda keyed: shown.document(
-                    house.documents.intake.accept_file(found, item, recording=keyed.recording(shown.only_document)),
+                    house.documents.intake.accept_file(
+                        principal, found, item, recording=keyed.recording(shown.only_document)
+                    ),
                     (),
                 ),
             )
@@ -299,7 +301,7 @@ def _take_json(house: House, principal: Principal, collection: str, body: bytes,
     def work(keyed: Keyed) -> wire.Document:
         found = readable_collection(house, principal, collection)
         recording = keyed.recording(shown.only_document)
-        return shown.only_document(house.documents.intake.accept_texts(found, [item], recording=recording))
+        return shown.only_document(house.documents.intake.accept_texts(principal, found, [item], recording=recording))
 
     with house.documents.permits.one():
         return once.perform(hashlib.sha256(body).hexdigest(), work)

@@ -1873,3 +1873,29 @@ def test_a_name_that_is_not_readable_is_not_found(catalogue: Catalogue, docs: Co
             catalogue.collections.readable(principal, names)
     assert catalogue.collections.readable(ADMIN, []) == []
     assert catalogue.collections.readable(ADMIN, ["docs"]) == [docs]
+
+
+@pytest.mark.parametrize("text", ["one", "two"])
+def test_who_may_not_see_a_document_can_neither_overwrite_it_nor_open_it_nor_learn_of_it(
+    catalogue: Catalogue, docs: Collection, text: str
+) -> None:
+    hidden = live(catalogue, docs, readers=("group:a",), title="Hidden")
+    for stranger in (NO_LABEL, replace(NO_LABEL, labels=frozenset())):
+        [answer] = catalogue.documents.accept([submission(docs, text=text, by=stranger, readers=("group:b",))])
+        assert isinstance(answer, Conflict)
+        assert "Hidden" not in str(answer)
+    assert get(catalogue, hidden) == hidden
+    assert catalogue.tasks.open_count() == 0
+    reader = replace(NO_LABEL, labels=frozenset({"group:a"}))
+    [answer] = catalogue.documents.accept([submission(docs, text="three", by=reader)])
+    assert isinstance(answer, Document)
+    assert answer.version == 2
+
+
+def test_what_was_deleted_may_be_sent_again_by_whoever_may_write(catalogue: Catalogue, docs: Collection) -> None:
+    hidden = live(catalogue, docs, readers=("group:a",))
+    catalogue.documents.delete(ADMIN, hidden.id)
+    upkeep(catalogue)
+    [answer] = catalogue.documents.accept([submission(docs, by=NO_LABEL)])
+    assert isinstance(answer, Document)
+    assert answer.readers == ("*",)

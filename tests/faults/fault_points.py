@@ -69,7 +69,7 @@ class FaultPoints:
 
     def install(self) -> None:
         """Wraps the steps of this process."""
-        self._step(Intake, "accept_file", "accept", lambda _collection, item, **_: [item.spooled.sha256])
+        self._step(Intake, "accept_file", "accept", lambda _principal, _collection, item, **_: [item.spooled.sha256])
         self._step(FolderBlobs, "put", "blob", lambda _tenant, digest, _source: [digest])
         self._step(SqlDocuments, "accept", "row", lambda submissions, **_: [one.content.sha256 for one in submissions])
         self._step(ParserPool, "parse", "parse", lambda *_, **__: self._here())

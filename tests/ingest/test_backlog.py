@@ -146,9 +146,9 @@ def test_a_parse_that_became_an_embedding_still_counts_and_an_erase_does_not(cor
 def test_a_batch_for_which_there_is_room_at_its_start_is_taken_whole(corpus: Corpus) -> None:
     intake, collection = corpus.with_(limits=FULL_AT_2).intake, corpus.collection()
     items = [TextItem(f"Otter {n}.", "text/plain", Attributes(), Lane.BULK) for n in range(5)]
-    assert all(isinstance(answer, Document) for answer in intake.accept_texts(collection, items))
+    assert all(isinstance(answer, Document) for answer in intake.accept_texts(corpus.admin, collection, items))
     with pytest.raises(BacklogFull):
-        intake.accept_texts(collection, items[:1])
+        intake.accept_texts(corpus.admin, collection, items[:1])
 
 
 # --- at the drop folder ---

@@ -179,7 +179,7 @@ def test_attributes_that_cannot_be_stored_are_refused_with_a_pointer(
     assert refused.value.pointer == pointer
     assert spool_is_empty(small)
     item = TextItem("An otter.", "text/plain", Attributes(**attributes), Lane.BULK)
-    [answer] = small.intake.accept_texts(small.collection(), [item])
+    [answer] = small.intake.accept_texts(small.admin, small.collection(), [item])
     assert isinstance(answer, InvalidRequest)
     assert answer.pointer == pointer
 
@@ -212,7 +212,7 @@ def test_what_is_wrong_with_one_text_is_that_ones_answer(
 ) -> None:
     good = TextItem("An otter.", "text/plain", Attributes(external_id="good"), Lane.BULK)
     bad = TextItem(text, media_type, Attributes(external_id="bad"), Lane.BULK)
-    answers = small.intake.accept_texts(small.collection(), [bad, good, bad])
+    answers = small.intake.accept_texts(small.admin, small.collection(), [bad, good, bad])
     assert [type(answer) for answer in answers] == [error, Document, error]
 
 
@@ -221,7 +221,7 @@ def test_a_collection_that_is_gone_is_not_found_and_the_spool_is_empty(corpus: C
     corpus.catalogue.collections.delete(corpus.tenant, "docs")
     item = FileItem(corpus.intake.spool([b"An otter."]), "a.txt", None, Attributes(), Lane.BULK)
     with pytest.raises(NotFound):
-        corpus.intake.accept_file(docs, item)
+        corpus.intake.accept_file(corpus.admin, docs, item)
     assert spool_is_empty(corpus)
 
 
@@ -243,7 +243,7 @@ def test_a_refused_file_becomes_a_failed_document_and_is_not_stored(corpus: Corp
         drop_path="x/a\x01b.txt",
         refusal=("invalid_name", "No."),
     )
-    document = corpus.intake.accept_file(corpus.collection(), item)
+    document = corpus.intake.accept_file(corpus.admin, corpus.collection(), item)
     assert (document.state, document.code, document.title) == (DocumentState.FAILED, "invalid_name", "a\ufffdb.txt")
     assert blobs_of(corpus) == 0
 
@@ -253,5 +253,5 @@ def test_who_takes_something_rings_the_bell(corpus: Corpus) -> None:
     intake = corpus.intake
     intake._ring = lambda: rung.append(1)
     item = TextItem("An otter.", "text/plain", Attributes(), Lane.BULK)
-    intake.accept_texts(corpus.collection(), [item])
+    intake.accept_texts(corpus.admin, corpus.collection(), [item])
     assert rung == [1]

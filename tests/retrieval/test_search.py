@@ -446,7 +446,7 @@ def test_a_filter_finds_the_same_documents_as_a_list_between_any_two_steps_of_a_
     spooled = Spooled(None, "0" * 64, 0) if refusal else corpus.intake.spool([data])
     attributes = Attributes(external_id="one")
     item = FileItem(spooled, "otter.md", "text/markdown", attributes, Lane.INTERACTIVE, refusal=refusal)
-    corpus.intake.accept_file(corpus.collection(), item)
+    corpus.intake.accept_file(corpus.admin, corpus.collection(), item)
     agree("text/plain")
     while claims := corpus.claims(limit=1):
         if patched and claims[0].stage is Stage.EMBED:  # at the latest moment: the points are painted again

@@ -39,7 +39,7 @@ def submissions(corpus: Corpus, metadata: Sequence[dict[str, Any]]) -> list[Subm
         source = None if n % 3 else f"{n}.txt"
         kind = IdentityKind.CONTENT
         made.append(
-            Submission(corpus.tenant, docs.id, kind, content.sha256, content, attributes, "", source, Lane.BULK, "f")
+            Submission(corpus.admin, docs.id, kind, content.sha256, content, attributes, "", source, Lane.BULK, "f")
         )
     return made
 

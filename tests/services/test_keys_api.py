@@ -124,6 +124,27 @@ def test_a_key_sees_what_its_labels_let_it_see(guarded: RunningServer, admin: Ca
         assert_problem(others("GET", f"/v1/documents/{secret}{path}"), 404, "not_found")
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_key_can_neither_overwrite_nor_open_a_document_that_it_does_not_see(
+    guarded: RunningServer, admin: Caller, named: bool
+) -> None:
+    """By its external id, or by its content."""
+    text = f"The ledger of the eel trade, {named}."
+    identity = {"external_id": "ledger"} if named else {}
+    hidden = admin.sent("ledgers", text, readers=["group:books"], title="Secret ledger", **identity)
+    writer = Caller(guarded, admin.made(scopes=["search", "read", "write"], labels=["user:me"])["key"])
+    for sent in [text, "Something else."] if named else [text]:
+        body = {"text": sent, "readers": ["user:me"], **identity}
+        refused = writer("POST", "/v1/collections/ledgers/documents", body)
+        assert "Secret" not in assert_problem(refused, 409, "conflict")["detail"]
+        (batched,) = writer("POST", "/v1/collections/ledgers/documents:batch", {"documents": [body]}).json()["data"]
+        assert batched["status"] == 409
+    shown = admin("GET", f"/v1/documents/{hidden}").json()
+    assert (shown["version"], shown["readers"], shown["title"]) == (1, ["group:books"], "Secret ledger")
+    assert_problem(writer("GET", f"/v1/documents/{hidden}"), 404, "not_found")
+    assert hidden not in writer.found("ledger of the eel trade")
+
+
 def test_a_key_that_is_restricted_to_collections_sees_no_other(guarded: RunningServer, admin: Caller) -> None:
     inside = admin.sent("inside", "The bittern booms in the reeds.")
     outside = admin.sent("outside", "The bittern booms at dusk.")

@@ -12,6 +12,7 @@ import pytest
 
 from retrieval.documents import Attributes, Content, Lane, Submission
 from retrieval.identity import IdentityKind
+from retrieval.principal import Principal, Scope
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from services.layout import Layout
 from tests.made_files import endless_page, pdf, truncated_word, word
@@ -226,7 +227,7 @@ def test_another_tenants_things_are_a_404_as_if_they_were_absent(server: Running
         (document,) = catalogue.documents.accept(
             [
                 Submission(
-                    tenant="somebody-else",
+                    submitter=Principal("somebody-else", frozenset(), frozenset(Scope)),
                     collection_id=theirs.id,
                     identity_kind=IdentityKind.EXTERNAL_ID,
                     identity_value="secret",
