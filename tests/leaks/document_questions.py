@@ -99,6 +99,13 @@ def get_chunk(asker: Asker) -> Question:
     return Question("get_chunk", "GET", f"/v1/chunks/{chunk}", right)
 
 
+def get_page(asker: Asker) -> Question:
+    """None of these documents is a PDF: who sees one is told so, and who does not is told nothing."""
+    leaf = asker.leaf()
+    params = {"chunk": asker.settlement.chunks[leaf][0]} if not leaf.broken and asker.often(0.5) else {}
+    return _of(asker, leaf, "get_document_page", "/pages/1", status(404), params)
+
+
 # --- what would change something; none of it may ---
 
 
@@ -131,6 +138,41 @@ def create_document(asker: Asker) -> Question:
     if asker.often(0.5):
         return Question("create_documents", "POST", f"{route}:batch", status(404), body={"documents": [item]})
     return Question("create_document", "POST", route, status(404), body=item)
+
+
+def overwrite_document(asker: Asker) -> Question:
+    """A new version, and for readers whom the caller belongs to, of a document that it does not see."""
+    hidden = [
+        leaf
+        for leaf in asker.settlement.leaves
+        if asker.caller.reaches(leaf.place) and not asker.caller.sees(leaf) and leaf != asker.settlement.dropped
+    ]
+    if not hidden:
+        return create_document(asker)
+    leaf = asker.chance.choice(hidden)
+    route = f"/v1/collections/{leaf.place.name}/documents"
+    body = {"text": "Taken over.", "external_id": leaf.in_external_id, "readers": sorted(asker.caller.labels)}
+    return Question("create_document", "POST", route, status(409), body=body)
+
+
+def decide_documents(asker: Asker) -> Question:
+    """Tries out what a filter lets pass: as many as it sees. For good, of a collection that it does not reach."""
+    operation = asker.chance.choice(("delete", "reprocess"))
+    asked, meaning = random_filter(asker.chance, list(asker.settlement.leaves))
+    if operation == "reprocess" or asker.often(0.3):
+        body = {"collection": asker.unreached_name(), "filter": asked}
+        return Question(f"{operation}_documents", "POST", f"/v1/documents:{operation}", status(404), body=body)
+    name = asker.name()
+    place = asker.place(name)
+    wanted = [leaf for leaf in asker.seen() if leaf.place == place and meaning(leaf)]
+
+    def right(reply: httpx2.Response) -> Iterable[str]:
+        yield from status(404 if place is None else 202)(reply)
+        if place is not None and reply.json().get("matched") != len(wanted):
+            yield f"{reply.text} and not {len(wanted)}"
+
+    body = {"collection": name, "filter": asked, "dry_run": True}
+    return Question("delete_documents", "POST", "/v1/documents:delete", right, body=body)
 
 
 # --- collections ---

@@ -39,10 +39,13 @@ PATHS: tuple[tuple[int, str | None, Path], ...] = (
     (25, "read", documents.get_elements),
     (25, "read", documents.get_chunks),
     (50, "read", documents.get_chunk),
+    (10, "read", documents.get_page),
     (20, "write", documents.patch_document),
     (20, "delete", documents.delete_document),
     (15, "write", documents.reprocess_document),
     (10, "write", documents.create_document),
+    (20, "write", documents.overwrite_document),
+    (20, "decided", documents.decide_documents),
     (20, "read", documents.list_collections),
     (20, "read", documents.get_collection),
     (10, "both", documents.change_collection),
@@ -144,6 +147,8 @@ def _refusal(caller: Caller | None, scope: str | None, question: Question) -> in
         return 401
     if scope == "both":
         scope = "delete" if question.method == "DELETE" else "write"
+    elif scope == "decided":
+        scope = "delete" if question.path == "delete_documents" else "write"
     return None if caller.may(scope) else 403
 
 
