@@ -42,7 +42,7 @@ def delete(body: DocumentsToDelete, principal: Deleting, house: Home, once: Once
         which = _selection(house, principal, body.collection, body.filter)
         return _decided(house, principal, which, some, keyed, dry_run=body.dry_run, most=body.max)
 
-    return once.perform(digest_of(body), work)
+    return once.perform(lambda: digest_of(body), work)
 
 
 @router.post("/documents:reprocess", status_code=202, operation_id="reprocess_documents")
@@ -59,7 +59,7 @@ def reprocess(body: DocumentsToReprocess, principal: Writing, house: Home, once:
         which = _selection(house, principal, body.collection, body.filter)
         return _decided(house, principal, which, some, keyed, dry_run=body.dry_run)
 
-    return once.perform(digest_of(body), work)
+    return once.perform(lambda: digest_of(body), work)
 
 
 def _selection(house: House, principal: Principal, collection: str, raw: dict[str, Any] | None) -> DocumentSelection:

@@ -70,7 +70,7 @@ def redrive(letter_id: str, principal: Writing, house: Home, once: Once) -> wire
         house.documents.ring()
         return shown.document(document, timeline)
 
-    return once.perform(digest_of(), work)
+    return once.perform(digest_of, work)
 
 
 @router.delete("/dead-letters/{letter_id}", status_code=204, operation_id="drop_dead_letter")
@@ -96,7 +96,7 @@ def redrive_many(body: wire.DeadLetterSelection, principal: Writing, house: Home
         which = _selection(body, house, principal, redrivable=True)
         return _decided(house, principal, which, some, dry_run=body.dry_run)
 
-    return once.perform(digest_of(body), work)
+    return once.perform(lambda: digest_of(body), work)
 
 
 @router.post("/dead-letters:drop", operation_id="drop_dead_letters")

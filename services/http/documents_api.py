@@ -103,7 +103,7 @@ def create_batch(
         return reply(house.documents.intake.accept_texts(principal, found, texts, recording=keyed.recording(reply)))
 
     with house.documents.permits.one():
-        return once.perform(digest_of(body.documents), work)
+        return once.perform(lambda: digest_of(body.documents), work)
 
 
 @router.get("/documents", operation_id="list_documents")
@@ -246,7 +246,7 @@ def reprocess(document_id: str, principal: Writing, house: Home, once: Once) -> 
         house.documents.ring()
         return shown.document(found, timeline)
 
-    return once.perform(digest_of(), work)
+    return once.perform(digest_of, work)
 
 
 @router.delete("/documents/{document_id}", status_code=202, operation_id="delete_document")
@@ -280,10 +280,10 @@ def _take_form(house: House, principal: Principal, collection: str, form: FormDa
             attributes=_form_attributes(house, fields),
             lane=_lane(fields["lane"]),
         )
-        sent = digest_of(item.name, item.declared_type, item.spooled.sha256, sorted(fields.items(), key=str))
+        parts = item.name, item.declared_type, item.spooled.sha256, sorted(fields.items(), key=str)
         try:
             return once.perform(
-                sent,
+                lambda: digest_of(*parts),
                 lambda keyed: shown.document(
                     house.documents.intake.accept_file(
                         principal, found, item, recording=keyed.recording(shown.only_document)
@@ -304,7 +304,7 @@ def _take_json(house: House, principal: Principal, collection: str, body: bytes,
         return shown.only_document(house.documents.intake.accept_texts(principal, found, [item], recording=recording))
 
     with house.documents.permits.one():
-        return once.perform(hashlib.sha256(body).hexdigest(), work)
+        return once.perform(lambda: hashlib.sha256(body).hexdigest(), work)
 
 
 def _validated(body: bytes) -> wire.NewDocument:

@@ -37,14 +37,14 @@ class Keyed:
             None if key is None else RequestClaim(RequestName(principal.tenant, principal.key, route, key), uuid4().hex)
         )
 
-    def perform(self, sent: str, work: Callable[[Keyed], Reply]) -> Reply:
+    def perform(self, sent: Callable[[], str], work: Callable[[Keyed], Reply]) -> Reply:
         """The reply of `work`, or of the time it was done before; with a key a finished response, which the framework
-        sends as it is. `sent` is a digest of what the caller sent. What is refused is not kept: it may be sent again
-        under the same key."""
+        sends as it is. `sent` gives a digest of what the caller sent. What is refused is not kept: it may be sent
+        again under the same key."""
         claim, requests = self._claim, self._house.catalogue.requests
         if claim is None:
             return work(self)
-        done = requests.claim(claim, digest=sent, lease_s=LEASE_S)
+        done = requests.claim(claim, digest=sent(), lease_s=LEASE_S)
         if done is not None:
             return cast(Reply, _response(done, replayed=True))
         try:
