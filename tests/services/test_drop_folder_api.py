@@ -127,8 +127,14 @@ def test_what_intake_would_refuse_becomes_a_failed_document_with_that_code(serve
                        ("sidecar.txt", "invalid_metadata")):  # fmt: skip
         shown = final(server, f"refusals/{name}")
         assert (shown["state"], shown["code"]) == ("failed", code)
-    refused = {one["path"]: one for one in report(server)["refused"]}
-    assert {"refusals/empty.txt", "refusals/program.bin", "refusals/sidecar.txt"} <= set(refused)
+    paths = {"refusals/empty.txt", "refusals/program.bin", "refusals/sidecar.txt"}
+
+    def reported() -> dict[str, Any] | None:
+        """The scan that found them says so at its end, a moment after their documents are there."""
+        refused = {one["path"]: one for one in report(server)["refused"]}
+        return refused if paths <= set(refused) else None
+
+    refused = eventually(reported)
     assert refused["refusals/empty.txt"]["reason"].startswith("empty_file")
     assert refused["refusals/empty.txt"]["document_id"]
 
