@@ -6,7 +6,9 @@ import argparse
 import logging
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from retrieval.errors import Conflict, RagstoneError
 from services import roles as roles_of
@@ -20,8 +22,7 @@ _PROCESSES = "all, index, documents, search, summary, watch, parse, embed, janit
 
 
 def main() -> int:
-    given = sys.argv[1:]
-    arguments = None if given[:1] == ["keys"] else _arguments().parse_args(given)
+    run = _chosen(sys.argv[1:])
     try:
         settings = read_settings()
         logging.basicConfig(
@@ -29,16 +30,20 @@ def main() -> int:
         )
         for chatty in ("alembic", "kafka"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        if arguments is None:
-            from services.keys_command import run_keys
-
-            return run_keys(settings, given[1:])
-        return _run(arguments, settings)
+        return run(settings)
     except (BadSettings, RagstoneError, OSError) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             logging.getLogger(__name__).debug("refused", exc_info=error)
         print(f"ragstone: {error}", file=sys.stderr, flush=True)
         return REFUSED
+
+
+def _chosen(given: Sequence[str]) -> Callable[[Settings], int]:
+    if given[:1] == ["keys"]:
+        from services.keys_command import keys_command
+
+        return keys_command(given[1:])
+    return partial(_run, _arguments().parse_args(given))
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from retrieval.api_keys import ApiKey
 from retrieval.catalogue import Catalogue
 from services import wiring
 from services.access import DEFAULT_TENANT
+from services.http import shown
 from services.key_making import make_key
 from services.layout import Layout
 from services.settings import Settings
@@ -20,9 +21,12 @@ from services.settings import Settings
 _PAGE = 200
 
 
-def run_keys(settings: Settings, given: Sequence[str]) -> int:
-    """A running server that asks for keys takes a new one at once, and forgets a revoked one within 5 seconds."""
-    arguments = _arguments().parse_args(given)
+def keys_command(given: Sequence[str]) -> Callable[[Settings], int]:
+    """What these arguments ask for."""
+    return partial(_run, _arguments().parse_args(given))
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     layout = Layout(settings.data)
     first = settings.database.is_embedded and not layout.catalogue.exists()
     if first:
@@ -43,7 +47,11 @@ def run_keys(settings: Settings, given: Sequence[str]) -> int:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m services keys", description=run_keys.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m services keys",
+        description="Keys without a server, or beside one that runs: that takes a new one at once, and forgets a "
+        "revoked one within 5 seconds.",
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="makes a key and shows it, once; a tenant comes to be by its first key")
     create.add_argument("--name", default="command", help="what it is for")
@@ -74,8 +82,7 @@ def _create(catalogue: Catalogue, arguments: argparse.Namespace) -> None:
         collections=arguments.collections,
         expires_at=arguments.expires_at,
     )
-    shown = {"id": key.id, "tenant": key.grant.tenant, "key": secret}
-    _say(arguments, {**shown, **_allowed(key)}, secret)
+    _say(arguments, {"tenant": arguments.tenant, **shown.new_key(key, secret).model_dump(mode="json")}, secret)
     if not arguments.json:
         print(f"Key {key.id} of tenant {key.grant.tenant}. It is not shown again.", file=sys.stderr)
 
@@ -89,26 +96,12 @@ def _list(catalogue: Catalogue, arguments: argparse.Namespace) -> None:
         if after is None:
             break
     if arguments.json:
-        print(json.dumps([{"id": key.id, "name": key.grant.name, "hint": key.hint, **_allowed(key)} for key in found]))
+        print(json.dumps([shown.key(key).model_dump(mode="json") for key in found]))
         return
-    for key in found:
-        ended = "revoked" if key.revoked_at is not None else _time(key.grant.expires_at) or "no end"
-        print(f"{key.id}  {key.hint}…  {','.join(sorted(key.grant.scopes))}  {ended}  {key.grant.name}")
+    for one in map(shown.key, found):
+        ended = "revoked" if one.revoked_at else one.expires_at or "no end"
+        print(f"{one.id}  {one.hint}…  {','.join(one.scopes)}  {ended}  {one.name}")
 
 
-def _allowed(key: ApiKey) -> dict[str, Any]:
-    return {
-        "scopes": sorted(key.grant.scopes),
-        "labels": sorted(key.grant.labels),
-        "collections": None if key.grant.collections is None else sorted(key.grant.collections),
-        "expires_at": _time(key.grant.expires_at),
-        "revoked_at": _time(key.revoked_at),
-    }
-
-
-def _time(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _say(arguments: argparse.Namespace, fields: dict[str, Any], sentence: str) -> None:
+def _say(arguments: argparse.Namespace, fields: Mapping[str, Any], sentence: str) -> None:
     print(json.dumps(fields) if arguments.json else sentence)

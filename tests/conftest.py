@@ -8,7 +8,7 @@ import pytest
 
 from tests.catalogue_fixtures import postgres
 from tests.kafka_broker import kafka_broker
-from tests.running import RunningServer
+from tests.running import RunningServer, serving
 
 __all__ = ["kafka_broker", "postgres", "server"]
 
@@ -19,10 +19,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
     `server.url`, `server.data`, `server.drop`, `server.http`. It ends as a service manager ends it, and leaves nothing.
     """
-    running = RunningServer(tmp_path_factory.mktemp("data"))
-    try:
-        running.start()
+    with serving(tmp_path_factory.mktemp("data")) as running:
         yield running
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()

@@ -241,6 +241,17 @@ def refused(
         server.end()
 
 
+@contextmanager
+def serving(data: Path, *, environment: Mapping[str, str | None] | None = None) -> Iterator[RunningServer]:
+    """A server that is ready; it ends as a service manager ends it, and leaves nothing."""
+    running = RunningServer(data, environment=environment)
+    try:
+        yield running.start()
+        assert running.stop() == 0, running.printed
+    finally:
+        running.end()
+
+
 def eventually(claim: Any, *, within_s: float = 20.0) -> Any:
     """The first true value of `claim()`; fails with the last one when the time is over."""
     deadline = time.monotonic() + within_s

@@ -15,6 +15,7 @@ from retrieval.principal import Principal
 from retrieval.requests import Recording
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.paging import newest_first
 from retrieval.sql_catalogue.requests import record
 from retrieval.sql_catalogue.rows import as_document, as_letter, select_documents, select_letters
 from retrieval.sql_catalogue.sql_filters import SqlConditions
@@ -38,16 +39,8 @@ class SqlDeadLetters:
             query = query.where(documents.c.collection_id == collection_id)
         if code is not None:
             query = query.where(dead_letters.c.code == code)
-        if after is not None:
-            created_at, _, key = after.partition("|")
-            moment = float(created_at)
-            older = dead_letters.c.created_at < moment
-            query = query.where(or_(older, and_(dead_letters.c.created_at == moment, dead_letters.c.id > key)))
-        query = query.order_by(dead_letters.c.created_at.desc(), dead_letters.c.id).limit(limit + 1)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        items = [as_letter(row) for row in rows[:limit]]
-        return Page(items, f"{items[-1].created_at!r}|{items[-1].id}" if len(rows) > limit else None)
+            return newest_first(connection, query, dead_letters, as_letter, after=after, limit=limit)
 
     def get(self, principal: Principal, letter_id: str) -> DeadLetter:
         with self._database.read() as connection:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
 
 from retrieval.documents import (
     Attributes,
@@ -27,6 +27,7 @@ from retrieval.requests import Recording
 from retrieval.sql_catalogue import ledger
 from retrieval.sql_catalogue.acceptance import Acceptance, again, change_attributes
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.paging import newest_first
 from retrieval.sql_catalogue.remembered import Remembered
 from retrieval.sql_catalogue.requests import record
 from retrieval.sql_catalogue.rows import as_document, as_entry, select_documents
@@ -108,9 +109,7 @@ class SqlDocuments:
             documents.c.state == state.value if state is not None else documents.c.state != DocumentState.DELETED.value
         )
         with self._database.read() as connection:
-            rows = connection.execute(_after(query, after).limit(limit + 1)).all()
-        items = [as_document(row) for row in rows[:limit]]
-        return Page(items, f"{items[-1].created_at!r}|{items[-1].id}" if len(rows) > limit else None)
+            return newest_first(connection, query, documents, as_document, after=after, limit=limit)
 
     def timelines(self, document_ids: Sequence[str]) -> dict[str, list[TimelineEntry]]:
         query = select(attempts).where(attempts.c.document_id.in_(document_ids)).order_by(attempts.c.id)
@@ -280,19 +279,6 @@ def _default_readers(connection: Connection, collection_id: str) -> tuple[str, .
         select(collections.c.default_readers).where(collections.c.id == collection_id)
     ).scalar_one()
     return (EVERYBODY,) if readers is None else tuple(readers)
-
-
-def _after(query: Select[Any], after: str | None) -> Select[Any]:
-    """Newest first, from where the last page ended."""
-    if after is not None:
-        created_at, _, key = after.partition("|")
-        query = query.where(
-            or_(
-                documents.c.created_at < float(created_at),
-                and_(documents.c.created_at == float(created_at), documents.c.id > key),
-            )
-        )
-    return query.order_by(documents.c.created_at.desc(), documents.c.id)
 
 
 def _live_state(row: Any) -> LiveState:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from retrieval.api_keys import ApiKey, KeyGrant, digest_of, hint_of
 from retrieval.errors import Conflict, NotFound
 from retrieval.page import Page
 from retrieval.principal import Scope
 from retrieval.sql_catalogue.database import Database, again_on_collision, time_of
+from retrieval.sql_catalogue.paging import newest_first
 from retrieval.sql_catalogue.tables import api_keys
 
 
@@ -34,16 +35,8 @@ class SqlKeys:
 
     def page(self, tenant: str, *, after: str | None, limit: int) -> Page[ApiKey]:
         query = select(api_keys).where(api_keys.c.tenant == tenant)
-        if after is not None:
-            created_at, _, key = after.partition("|")
-            moment = float(created_at)
-            older = api_keys.c.created_at < moment
-            query = query.where(or_(older, and_(api_keys.c.created_at == moment, api_keys.c.id > key)))
-        query = query.order_by(api_keys.c.created_at.desc(), api_keys.c.id).limit(limit + 1)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        items = [_as_key(row) for row in rows[:limit]]
-        return Page(items, f"{items[-1].created_at!r}|{items[-1].id}" if len(rows) > limit else None)
+            return newest_first(connection, query, api_keys, _as_key, after=after, limit=limit)
 
     @again_on_collision
     def rotate(self, tenant: str, key_id: str, secret: str, *, overlap_s: float) -> ApiKey:

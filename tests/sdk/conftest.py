@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ragstone import Client
-from tests.running import RunningServer
+from tests.running import RunningServer, serving
 from tests.sdk.scripted_server import KEY, ScriptedServer
 
 
@@ -29,9 +29,5 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that asks for a key, and that holds nobody else's documents."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "key").write_text(KEY)
-    running = RunningServer(folder / "data", environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key")})
-    try:
-        yield running.start()
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()
+    with serving(folder / "data", environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key")}) as running:
+        yield running

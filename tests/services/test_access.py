@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import RunningServer
+from tests.running import RunningServer, serving
 from tests.wire_checks import assert_problem
 
 KEY = "an-administrative-key-of-forty-characters"
@@ -18,17 +18,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]
     """A server with a key, listening on every address."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "key").write_text(KEY + "\n")
-    running = RunningServer(
+    with serving(
         folder / "data",
         environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key"), "RAGSTONE_HOST": "0.0.0.0"},
-    )
-    try:
-        running.start()
+    ) as running:
         running.url = running.url.replace("0.0.0.0", "127.0.0.1")
         yield running
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()
 
 
 CALLS = (

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.running import ROOT, Json, RunningServer, environment_of, eventually
+from tests.running import ROOT, Json, RunningServer, environment_of, eventually, serving
 from tests.wire_checks import assert_problem
 
 BOOTSTRAP = "an-administrative-key-of-forty-characters"
@@ -32,13 +32,8 @@ CALLS = {
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "key").write_text(BOOTSTRAP)
-    running = RunningServer(folder / "data", environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key")})
-    try:
-        running.start()
+    with serving(folder / "data", environment={"RAGSTONE_BOOTSTRAP_KEY_FILE": str(folder / "key")}) as running:
         yield running
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()
 
 
 class Caller:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_server import PostgresServer
-from tests.running import ROOT, RunningServer, environment_of, eventually, refused
+from tests.running import ROOT, RunningServer, environment_of, eventually, refused, serving
 
 NOTE = "The otter dam at Brae was opened in May to let the eels through."
 
@@ -23,13 +23,8 @@ def url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def on_postgres(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path_factory.mktemp("data"), environment={"RAGSTONE_DATABASE__URL": url})
-    try:
-        running.start()
+    with serving(tmp_path_factory.mktemp("data"), environment={"RAGSTONE_DATABASE__URL": url}) as running:
         yield running
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()
 
 
 def services(data: Path, command: str, url: str | None) -> subprocess.CompletedProcess[str]:

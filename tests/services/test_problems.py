@@ -16,7 +16,7 @@ from retrieval.principal import Principal, Scope
 from retrieval.sql_catalogue.catalogue import SqlCatalogue
 from services.layout import Layout
 from tests.made_files import endless_page, pdf, truncated_word, word
-from tests.running import RunningServer
+from tests.running import RunningServer, serving
 from tests.summarize.scripted_openai import Mode, ScriptedOpenAI, scripted_openai
 from tests.wire_checks import assert_problem, pointers
 
@@ -280,7 +280,7 @@ def model() -> Iterator[ScriptedOpenAI]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> Iterator[RunningServer]:
-    running = RunningServer(
+    with serving(
         tmp_path_factory.mktemp("small"),
         environment={
             "RAGSTONE_INTAKE__FILE_BYTES": str(FILE_BYTES),
@@ -295,15 +295,10 @@ def small(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> It
             "RAGSTONE_SEARCH__QUERY_CHARS": "100",
             "RAGSTONE_WORK__CHUNKS": "20",
         },
-    )
-    try:
-        running.start()
+    ) as running:
         running.collection("small")
         running.searchable("small", "The warranty is 24 months.", title="Warranty")
         yield running
-        assert running.stop() == 0, running.printed
-    finally:
-        running.end()
 
 
 def _chunked(size: int) -> Iterator[bytes]:

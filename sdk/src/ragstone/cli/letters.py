@@ -46,9 +46,13 @@ def show(session: Session, letter_id: str) -> None:
     out.table(("", ""), letter.model_dump(exclude={"title", "reason"}, exclude_none=True).items())
 
 
+_letter_ids = click.argument("letter_ids", nargs=-1, metavar="[LETTER_ID]...")
+_every = click.option("--all", "every", is_flag=True, help="all that --collection and --code name")
+
+
 @dead_letters.command(epilog=EXIT_CODES)
-@click.argument("letter_ids", nargs=-1, metavar="[LETTER_ID]...")
-@click.option("--all", "every", is_flag=True, help="all that --collection and --code name")
+@_letter_ids
+@_every
 @_collection
 @_code
 @connected
@@ -56,17 +60,16 @@ def redrive(session: Session, letter_ids: Sequence[str], every: bool, collection
     """Tries again, with a clean record."""
     _expect_which(letter_ids, every=every)
     with session.client() as client:
+        letters = client.dead_letters
         for letter_id in letter_ids:
-            client.dead_letters.redrive(letter_id)
-        done = len(letter_ids)
-        if every:
-            done = client.dead_letters.redrive_matching(collection=collection, code=code).accepted
-    return _said(session.out, done, "tried again")
+            letters.redrive(letter_id)
+        matching = letters.redrive_matching(collection=collection, code=code).accepted if every else 0
+    return _said(session.out, len(letter_ids) + matching, "tried again")
 
 
 @dead_letters.command(epilog=EXIT_CODES)
-@click.argument("letter_ids", nargs=-1, metavar="[LETTER_ID]...")
-@click.option("--all", "every", is_flag=True, help="all that --collection and --code name")
+@_letter_ids
+@_every
 @_collection
 @_code
 @connected
@@ -74,12 +77,11 @@ def drop(session: Session, letter_ids: Sequence[str], every: bool, collection: s
     """Puts away; the documents stay failed."""
     _expect_which(letter_ids, every=every)
     with session.client() as client:
+        letters = client.dead_letters
         for letter_id in letter_ids:
-            client.dead_letters.drop(letter_id)
-        done = len(letter_ids)
-        if every:
-            done = client.dead_letters.drop_matching(collection=collection, code=code).accepted
-    return _said(session.out, done, "put away")
+            letters.drop(letter_id)
+        matching = letters.drop_matching(collection=collection, code=code).accepted if every else 0
+    return _said(session.out, len(letter_ids) + matching, "put away")
 
 
 def show_letters(out: Output, letters: Sequence[DeadLetter]) -> None:
